@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_type_hints
 
 PaddingMode = Literal["zeros", "circular", "reflect", "replicate"]
+Lowering = Literal["auto", "canonical", "xla"]
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,8 @@ class Config:
     """Stop after this many epochs without a better validation accuracy."""
     seed: int = 0
     """Draws the parameters, the order of the data, the augmentation and the dropout."""
-    lowering: Literal["auto", "canonical", "xla"] = "auto"
-    """How convolutions are compiled for a CPU (`jaxcnn doctor` tells which is in use)."""
+    lowering: Lowering | None = None
+    """How convolutions are compiled for a CPU (None: the environment's JAXCNN_LOWERING, or auto)."""
 
 
 def config_from_dict(values: dict[str, Any], kind: type = Config, path: str = "") -> Any:

@@ -17,8 +17,8 @@ from jaxcnn.config import unknown
 PADDINGS = ("VALID", "SAME", "SAME_LOWER")
 PAD_MODES = {"zeros": "constant", "circular": "wrap", "reflect": "reflect", "replicate": "edge"}
 
-Sizes = int | Sequence[int]
-Padding = str | int | Sequence[int] | Sequence[Sequence[int]]
+Sizes = int | Sequence[Any]  # of ints: `per_axis` says what is wrong with an entry
+Padding = str | int | Sequence[Any]  # of ints, or of pairs of ints
 
 
 @dataclasses.dataclass(frozen=True)

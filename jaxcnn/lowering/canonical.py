@@ -1,0 +1,67 @@
+"""Canonical lowering: every convolution reaches XLA:CPU channels-last, its transposes written out.
+
+XLA:CPU has one fast convolution, for NHWC x HWIO -> NHWC; it runs every other layout as a naive loop. Its pass that
+rewrites layouts visits the entry computation only, never the body of a loop, and JAX's gradients of a convolution have
+other layouts. So inside `lax.scan` a kernel gradient takes tens of times longer than outside (jax#12868). Transposes
+that stand in the program before XLA sees it make the layout right everywhere.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jax import Array, lax
+from jax.interpreters import mlir
+
+Rule = Callable[..., Any]
+
+
+def canonical_rule(xla: Rule) -> Rule:
+    """Return a lowering rule of `lax.conv_general_dilated_p` that transposes to the fast layout and back.
+
+    Args:
+        xla: XLA's own rule, which lowers what is canonical already, and complex numbers.
+
+    Returns:
+        A rule for `mlir.register_lowering`.
+
+    Example:
+        >>> import jax
+        >>> callable(canonical_rule(lambda ctx, lhs, rhs, **params: [lhs]))
+        True
+    """
+
+    def rule(ctx: mlir.LoweringRuleContext, lhs: Any, rhs: Any, *, dimension_numbers: Any, **params: Any) -> Any:
+        lhs_spec, rhs_spec, out_spec = (tuple(spec) for spec in dimension_numbers)
+        fast = fast_layout(len(lhs_spec) - 2)
+        is_fast = (lhs_spec, rhs_spec, out_spec) == (fast.lhs_spec, fast.rhs_spec, fast.out_spec)
+        aval: Any = ctx.avals_in[0]
+        if is_fast or np.issubdtype(aval.dtype, np.complexfloating):
+            return xla(ctx, lhs, rhs, dimension_numbers=dimension_numbers, **params)
+
+        def transposed(lhs: Array, rhs: Array) -> Array:
+            lhs = lax.transpose(lhs, (lhs_spec[0], *lhs_spec[2:], lhs_spec[1]))
+            rhs = lax.transpose(rhs, (*rhs_spec[2:], rhs_spec[1], rhs_spec[0]))
+            out = lax.conv_general_dilated_p.bind(lhs, rhs, dimension_numbers=fast, **params)
+            return lax.transpose(out, np.argsort((out_spec[0], *out_spec[2:], out_spec[1])))
+
+        return mlir.lower_fun(transposed, multiple_results=False)(ctx, lhs, rhs)
+
+    return rule
+
+
+def fast_layout(rank: int) -> lax.ConvDimensionNumbers:
+    """Return the one layout that XLA:CPU convolves fast: NHWC, HWIO, NHWC.
+
+    Args:
+        rank: Number of spatial axes.
+
+    Returns:
+        Positions of (batch, channels, *spatial), (out, in, *spatial), (batch, channels, *spatial).
+
+    Example:
+        >>> fast_layout(1).rhs_spec
+        (2, 1, 0)
+    """
+    maps = (0, rank + 1, *range(1, rank + 1))
+    return lax.ConvDimensionNumbers(maps, (rank + 1, rank, *range(rank)), maps)
