@@ -1,1 +1,54 @@
+"""Training and evaluation of any pure network, as compiled programs."""
 
+from jaxcnn.training.augment import make_augment, random_crop, random_flip, random_translate
+from jaxcnn.training.errors import NonFiniteLossError, OutOfMemoryError, explain_out_of_memory
+from jaxcnn.training.evaluate import make_evaluate, make_predict
+from jaxcnn.training.loop import Chunk, Compiled, Epoch, Progress, epochs
+from jaxcnn.training.losses import (
+    balanced_class_weights,
+    check_labels,
+    cross_entropy,
+    make_loss,
+    mean_squared_error,
+    sigmoid_binary_cross_entropy,
+)
+from jaxcnn.training.metrics import accuracy, confusion_matrix, per_class_accuracy, top_k_accuracy
+from jaxcnn.training.optimizers import kernels, make_optimizer
+from jaxcnn.training.schedules import make_schedule
+from jaxcnn.training.state import TrainState, create_state
+from jaxcnn.training.steps import epoch_order, make_train_steps, steps_per_epoch
+
+__all__ = [
+    "Chunk",
+    "Compiled",
+    "Epoch",
+    "NonFiniteLossError",
+    "OutOfMemoryError",
+    "Progress",
+    "TrainState",
+    "accuracy",
+    "balanced_class_weights",
+    "check_labels",
+    "confusion_matrix",
+    "create_state",
+    "cross_entropy",
+    "epoch_order",
+    "epochs",
+    "explain_out_of_memory",
+    "kernels",
+    "make_augment",
+    "make_evaluate",
+    "make_loss",
+    "make_optimizer",
+    "make_predict",
+    "make_schedule",
+    "make_train_steps",
+    "mean_squared_error",
+    "per_class_accuracy",
+    "random_crop",
+    "random_flip",
+    "random_translate",
+    "sigmoid_binary_cross_entropy",
+    "steps_per_epoch",
+    "top_k_accuracy",
+]
