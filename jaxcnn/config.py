@@ -41,6 +41,8 @@ class ModelConfig:
     """A registered model: see `jaxcnn models`."""
     width: int | None = None
     """Channels of the first stage (an MLP: units of a hidden layer)."""
+    depth: int | None = None
+    """Hidden layers of an MLP."""
     padding_mode: PaddingMode | None = None
     """What lies beyond the border of a map."""
     norm: Literal["batch", "group", "layer", "none"] | None = None
