@@ -91,8 +91,8 @@ def random_translate(
         >>> random_translate(jax.random.key(0), images, pixels=1)[0, 1, :, 0].tolist()
         [0, 1, 2, 3]
     """
-    _, height, width, _ = images.shape
     rows, columns = _moved(key, images, pixels)
+    _, height, width, _ = images.shape
     inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
     return jnp.where(inside[..., None], _gather(images, rows, columns), jnp.zeros((), images.dtype))
 
