@@ -1,0 +1,39 @@
+"""scikit-learn's digits: 1,797 grey 8x8 images of handwritten digits, shipped with the package.
+
+Reference:
+    E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits (1998), UCI Machine Learning Repository.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from jaxcnn.data.split import stratified_order
+
+CLASSES = tuple("0123456789")
+TEST = 360
+"""Test images, the same ones everywhere."""
+
+
+def locate(argument: str, directory: str | None) -> tuple[Path, ...]:
+    """Return no files: none are needed."""
+    if argument or directory:
+        raise ValueError(f"`digits` is shipped: it takes no argument or directory (got {argument or directory!r})")
+    return ()
+
+
+def build(argument: str, files: tuple[Path, ...] | None, folder: Path) -> dict[str, np.ndarray]:
+    """Return the arrays: bytes of 0..16, 360 of them for the test."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    inputs = digits.images[..., None].astype(np.uint8)
+    targets = digits.target.astype(np.int32)
+    order = stratified_order(targets)
+    test, train = order[:TEST], order[TEST:]
+    return {
+        "train_inputs": inputs[train],
+        "train_targets": targets[train],
+        "test_inputs": inputs[test],
+        "test_targets": targets[test],
+    }
