@@ -26,9 +26,9 @@ def build(argument: str, files: tuple[Path, ...] | None, folder: Path) -> dict[s
     """Return the arrays: bytes of 0..16, 360 of them for the test."""
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    inputs = digits.images[..., None].astype(np.uint8)
-    targets = digits.target.astype(np.int32)
+    pixels, labels = load_digits(return_X_y=True)
+    inputs = np.asarray(pixels, np.uint8).reshape(-1, 8, 8, 1)
+    targets = np.asarray(labels, np.int32)
     order = stratified_order(targets)
     test, train = order[:TEST], order[TEST:]
     return {

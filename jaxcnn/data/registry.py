@@ -62,7 +62,7 @@ def load(config: DataConfig | str) -> Dataset:
     """Return a named data set, preparing it first where that has not been done.
 
     The splits are the same for every run: neither a seed nor the machine changes them. The first call for a set
-    reads its source (Fashion-MNIST: some 20 s) and writes memory-mapped arrays below `$JAXCNN_CACHE`, by default
+    reads its source (Fashion-MNIST: 13 s on two cores) and writes memory-mapped arrays below `$JAXCNN_CACHE`, by default
     `~/.cache/jaxcnn`; later ones open them. A damaged cache, or one older than its source files, is made anew.
 
     Args:
@@ -77,9 +77,9 @@ def load(config: DataConfig | str) -> Dataset:
 
     Example:
         >>> from jaxcnn.config import DataConfig
-        >>> dataset = load(DataConfig("digits", validation=0.2))
-        >>> [len(split.inputs) for split in (dataset.train, dataset.validation, dataset.test)]
-        [1150, 287, 360]
+        >>> dataset = load(DataConfig("synthetic:28x28x1", validation=0.2))
+        >>> dataset.train.inputs.shape, dataset.validation.inputs.shape
+        ((1600, 28, 28, 1), (400, 28, 28, 1))
     """
     share = config.validation if isinstance(config, DataConfig) else DataConfig().validation
     source = _find(config)

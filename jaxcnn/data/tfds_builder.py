@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
+from tensorflow_datasets.core import registered
 from tensorflow_datasets.image_classification import mnist as official
 
 from jaxcnn.data.idx import read_labelled
 
 _READ_CHUNK = 1000  # examples fetched at once: three times faster than one by one
 
-with tfds.core.registered.skip_registration():
+with registered.skip_registration():
 
     class FashionMNIST(official.FashionMNIST):
         """TFDS's `fashion_mnist`, from local idx files or from TFDS's download manager."""
@@ -28,16 +29,17 @@ with tfds.core.registered.skip_registration():
         url_infos = official.FashionMNIST.url_infos  # sizes and SHA-256 of the downloads
         files: dict[str, Path] | None = None  # by the names in `URL`, or None to download them
 
-        def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> Any:
+            """Return a dict, TFDS's newer style (the parent's is a list)."""
             names = [f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
             files = self.files or dl_manager.download({name: self.URL + name for name in names})
             images_and_labels = [Path(files[name]) for name in names]
             return {
-                "train": self._generate_examples(*images_and_labels[:2]),
-                "test": self._generate_examples(*images_and_labels[2:]),
+                "train": self._png_examples(*images_and_labels[:2]),
+                "test": self._png_examples(*images_and_labels[2:]),
             }
 
-        def _generate_examples(self, images: Path, labels: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+        def _png_examples(self, images: Path, labels: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             height, width, _ = official.MNIST_IMAGE_SHAPE
             pixels, targets = read_labelled(images, labels, image_shape=(height, width), classes=10)
             for index, (image, label) in enumerate(zip(pixels, targets, strict=True)):
@@ -76,13 +78,13 @@ def read(split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
         Images (n, 28, 28, 1) uint8 and labels (n,) int32.
     """
     undecoded = {"image": tfds.decode.SkipDecoding()}
-    source = tfds.data_source("fashion_mnist", split=split, data_dir=folder, decoders=undecoded)
+    source: Any = tfds.data_source("fashion_mnist", split=split, data_dir=folder, decoders=undecoded)
     images = np.empty((len(source), *official.MNIST_IMAGE_SHAPE), np.uint8)
     labels = np.empty(len(source), np.int32)
     for start in range(0, len(source), _READ_CHUNK):
         chunk = range(start, min(start + _READ_CHUNK, len(source)))
         for index, example in zip(chunk, source.__getitems__(chunk), strict=True):
-            images[index, ..., 0] = Image.open(io.BytesIO(example["image"]))
+            images[index, ..., 0] = np.asarray(Image.open(io.BytesIO(example["image"])))
             labels[index] = example["label"]
     return images, labels
 
