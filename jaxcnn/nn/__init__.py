@@ -1,1 +1,40 @@
+"""Flax NNX modules that own parameters and statistics, and call `jaxcnn.functional`."""
 
+from jaxcnn.nn.activation import Activation, Identity
+from jaxcnn.nn.conv import Conv, ConvTranspose, DepthwiseConv
+from jaxcnn.nn.dense import Dense, Flatten
+from jaxcnn.nn.dropout import Dropout
+from jaxcnn.nn.functionalize import functionalize, split
+from jaxcnn.nn.initializers import Initializer, he_normal, lecun_normal
+from jaxcnn.nn.module import Module
+from jaxcnn.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
+from jaxcnn.nn.pool import AdaptivePool, AvgPool, GlobalPool, LpPool, MaxPool, MinPool
+from jaxcnn.nn.sequential import Sequential
+
+__all__ = [
+    "Activation",
+    "AdaptivePool",
+    "AvgPool",
+    "BatchNorm",
+    "Conv",
+    "ConvTranspose",
+    "Dense",
+    "DepthwiseConv",
+    "Dropout",
+    "Flatten",
+    "GlobalPool",
+    "GroupNorm",
+    "Identity",
+    "Initializer",
+    "InstanceNorm",
+    "LayerNorm",
+    "LpPool",
+    "MaxPool",
+    "MinPool",
+    "Module",
+    "Sequential",
+    "functionalize",
+    "he_normal",
+    "lecun_normal",
+    "split",
+]

@@ -1,0 +1,37 @@
+"""Random features left out in training."""
+
+from jax import Array
+
+from jaxcnn import functional as F
+from jaxcnn.nn.module import Module
+
+
+class Dropout(Module):
+    """Drop features at random in training, and scale up the rest: `functional.dropout`.
+
+    Args:
+        rate: Share of features that is dropped, in [0, 1).
+
+    Raises:
+        ValueError: A rate outside its range; on a call, training without a `key`.
+
+    Example:
+        >>> import jax
+        >>> x = jax.numpy.ones(1000)
+        >>> bool((Dropout(0.5)(x) == x).all())
+        True
+        >>> sorted(set(Dropout(0.5)(x, training=True, key=jax.random.key(0)).tolist()))
+        [0.0, 2.0]
+    """
+
+    def __init__(self, rate: float):
+        if not 0 <= rate < 1:
+            raise ValueError(f"`rate` (={rate}) must be at least 0 and less than 1")
+        self.rate = rate
+
+    def __call__(self, x: Array, *, training: bool = False, key: Array | None = None) -> Array:
+        if not training or not self.rate:
+            return x
+        if key is None:
+            raise ValueError("`key` (=None) must be a JAX key when `training` (=True): dropout draws from it")
+        return F.dropout(x, self.rate, key=key)
