@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxcnn.data.cache import Arrays
-from jaxcnn.data.check import check
+from jaxcnn.data.check import check, check_split
 from jaxcnn.data.dataset import Dataset, Split
 from jaxcnn.data.preprocessing import channel_sums, fit_preprocessing
 from jaxcnn.data.split import held_out, stratified_order
@@ -78,6 +78,10 @@ def from_arrays(
     given = {"train": train}
     given |= {key: pair for key, pair in (("validation", validation), ("test", test)) if isinstance(pair, tuple)}
     splits = {key: _split(key, pair, spatial_rank) for key, pair in given.items()}
+    if classes is None:
+        classes = _class_names([split.targets for split in splits.values()])
+    for key, split in splits.items():
+        check_split(key, split, len(classes))
     order = stratified_order(splits["train"].targets)
     for key, share in (("test", test), ("validation", validation)):
         if not isinstance(share, tuple):
@@ -86,8 +90,6 @@ def from_arrays(
     splits["train"] = _take(splits["train"], order)
     if scale is None:
         scale = 1 / 255 if splits["train"].inputs.dtype == np.uint8 else 1.0
-    if classes is None:
-        classes = _class_names([split.targets for split in splits.values()])
     pixels = math.prod(splits["train"].inputs.shape[1:-1])
     preprocessing = fit_preprocessing(channel_sums(splits["train"].inputs), pixels, scale=scale)
     dataset = Dataset(name, **splits, classes=tuple(classes), preprocessing=preprocessing)
@@ -96,6 +98,9 @@ def from_arrays(
 
 
 def _split(name: str, pair: tuple[Any, Any], spatial_rank: int) -> Split:
+    shapes = {np.shape(example) for example in pair[0]} if isinstance(pair[0], list | tuple) else set()
+    if len(shapes) > 1:
+        raise ValueError(f"`{name}` inputs differ in shape: {', '.join(map(str, sorted(shapes)))}")
     inputs, targets = np.asarray(pair[0]), np.asarray(pair[1])
     if inputs.ndim != spatial_rank + 2:
         raise ValueError(
@@ -118,4 +123,5 @@ def _take(split: Split, index: np.ndarray) -> Split:
 def _class_names(targets: list[np.ndarray]) -> tuple[str, ...]:
     if any(array.ndim != 1 or array.dtype.kind not in "iu" or not array.size for array in targets):
         return ()
-    return tuple(str(index) for index in range(max(int(array.max()) for array in targets) + 1))
+    largest = max(int(array.max()) for array in targets)
+    return tuple(str(index) for index in range(max(largest, 0) + 1))

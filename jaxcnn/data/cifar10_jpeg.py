@@ -36,10 +36,10 @@ def build(argument: str, files: tuple[Path, ...] | None, folder: Path) -> dict[s
     (file,) = files
     names = [f"{split}_{field}" for split in ("train", "test") for field in ("jpeg", "size", "label")]
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             missing = [name for name in names if name not in stored.files]
             fields = {} if missing else {name: stored[name] for name in names}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, AttributeError) as error:
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, TypeError) as error:
         raise ValueError(f"{file}: truncated, damaged or no .npz file ({error})") from error
     if missing:
         raise ValueError(f"{file}: lacks {', '.join(missing)}")

@@ -1,6 +1,6 @@
 """What a data set is: three splits, class names and the preprocessing."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -78,6 +78,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         for name, split in dataset.splits.items()
         if dataset.classes and split.targets.ndim == 1
     }
+    fitted = dataset.preprocessing
     return {
         "name": dataset.name,
         "input_shape": list(dataset.input_shape),
@@ -85,5 +86,5 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "classes": list(dataset.classes),
         "counts": {name: len(split.inputs) for name, split in dataset.splits.items()},
         "class_counts": counted,
-        "preprocessing": asdict(dataset.preprocessing),
+        "preprocessing": {"scale": fitted.scale, "mean": list(fitted.mean), "std": list(fitted.std)},
     }

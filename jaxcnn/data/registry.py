@@ -62,8 +62,8 @@ def load(config: DataConfig | str) -> Dataset:
     """Return a named data set, preparing it first where that has not been done.
 
     The splits are the same for every run: neither a seed nor the machine changes them. The first call for a set
-    reads its source (Fashion-MNIST: 13 s on two cores) and writes memory-mapped arrays below `$JAXCNN_CACHE`, by default
-    `~/.cache/jaxcnn`; later ones open them. A damaged cache, or one older than its source files, is made anew.
+    reads its source (Fashion-MNIST: 13 s on two cores) and writes memory-mapped arrays below `$JAXCNN_CACHE`, by
+    default `~/.cache/jaxcnn`; later ones open them. A damaged cache, or one of other source files, is made anew.
 
     Args:
         config: Name, folder and validation share; or the name alone.

@@ -15,6 +15,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core import registered
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
+from tensorflow_datasets.core.download.util import DownloadError
 from tensorflow_datasets.image_classification import mnist as official
 
 from jaxcnn.data.idx import read_labelled
@@ -59,12 +61,15 @@ def prepare(files: dict[str, Path] | None, folder: Path, *, downloads: Path) -> 
 
     Raises:
         ValueError: A file is damaged.
-        OSError: The download failed.
+        OSError: The download failed, or is not what its checksum says.
     """
     builder = FashionMNIST(data_dir=folder, file_format="array_record")
     builder.files = files
-    with _quiet():
-        builder.download_and_prepare(download_dir=downloads)
+    try:
+        with _quiet():
+            builder.download_and_prepare(download_dir=downloads)
+    except (DownloadError, NonMatchingChecksumError) as error:
+        raise OSError(str(error).splitlines()[0].rstrip(":")) from error
 
 
 def read(split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
