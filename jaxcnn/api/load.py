@@ -1,0 +1,107 @@
+"""From a run's folder back to its network."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxcnn import data as datasets
+from jaxcnn import nn
+from jaxcnn.api.problem import Measure, make_module, measure, pose
+from jaxcnn.config import unknown
+from jaxcnn.runs import Run
+
+
+class Loaded(NamedTuple):
+    """A trained network.
+
+    Example:
+        >>> Loaded(lambda params, x: params * x, 2.0, lambda x: x / 255, ("cat", "dog")).classes
+        ('cat', 'dog')
+    """
+
+    fn: Callable[[Any, jax.Array], Any]
+    """`fn(params, inputs) -> outputs`, pure, in evaluation mode."""
+    params: Any
+    """Its parameters, nested dicts of arrays."""
+    preprocessing: Callable[[Any], Any]
+    """Stored images, such as bytes, to the inputs that the network was trained on."""
+    classes: tuple[str, ...]
+    """Names of the outputs; empty where they are no classes."""
+
+
+def load(run: Run | str | Path, *, model: nn.Module | None = None) -> Loaded:
+    """Load the network that a run chose.
+
+    Args:
+        run: The run, or its folder.
+        model: A module of the same structure, where the run trained one of your own; its values do not matter.
+
+    Returns:
+        `(fn, params, preprocessing, classes)`, with `fn(params, preprocessing(images))` the logits of a classifier.
+
+    Raises:
+        ValueError: It is not a run, it has no checkpoint, or `model` does not fit it.
+
+    Example:
+        >>> import tempfile, jax.numpy as jnp
+        >>> from jaxcnn.api import fit
+        >>> from jaxcnn.config import Config
+        >>> run = fit("linear", "synthetic", Config(epochs=1), out=tempfile.mkdtemp())
+        >>> fn, params, preprocessing, classes = load(run)
+        >>> fn(params, preprocessing(jnp.zeros((5, 32, 32, 3), "uint8"))).shape, len(classes)
+        ((5, 10), 10)
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    facts = run.facts
+    module = make_module(run.config, model, facts["input_shape"], len(facts["classes"]))
+    apply, params, statistics = nn.split(module)
+    params, statistics = run.restore_network(run.chosen_step(), params, statistics)
+
+    def fn(params: Any, x: jax.Array) -> Any:
+        return apply(params, statistics, x, training=False)[0]
+
+    return Loaded(fn, params, run.preprocessing, tuple(facts["classes"]))
+
+
+def evaluate(
+    run: Run | str | Path,
+    *,
+    split: str = "test",
+    model: nn.Module | None = None,
+    data: datasets.Dataset | None = None,
+    loss: Measure | None = None,
+    metrics: dict[str, Measure] | None = None,
+) -> dict[str, Any]:
+    """Measure the network that a run chose, by the very program that measured it when training ended.
+
+    Args:
+        run: The run, or its folder.
+        split: "test", "validation" or "train".
+        model: The module, where the run trained one of your own.
+        data: The data set, where it was one of your own.
+        loss: The loss, where it was one of your own.
+        metrics: The metrics, where they were your own.
+
+    Returns:
+        `loss`, the metrics, `split`, `examples`, and the `epoch` and `step` of the parameters.
+
+    Raises:
+        ValueError: It is not a run, it has no checkpoint, or what was given does not fit it.
+
+    Example:
+        >>> import tempfile
+        >>> from jaxcnn.api import fit
+        >>> from jaxcnn.config import Config
+        >>> run = fit("linear", "synthetic", Config(epochs=1), out=tempfile.mkdtemp())
+        >>> evaluate(run)["accuracy"] == run.result["accuracy"]
+        True
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    config = run.config
+    dataset = data or datasets.load(config.data)
+    if split not in dataset.splits:
+        raise ValueError(unknown("split", split, dataset.splits))
+    run.check_data(datasets.describe(dataset))
+    return measure(run, dataset, pose(config, dataset, model or config.model.name, loss, metrics), split)

@@ -1,0 +1,114 @@
+"""What is to be learned, by which network: a config, data and a user's own functions brought together."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxcnn import data as datasets
+from jaxcnn import models, nn, training
+from jaxcnn.config import Config, DataConfig, ModelConfig
+from jaxcnn.runs import Run
+
+Measure = Callable[[Any, Any], Any]
+"""A loss or a metric: a pure function of (outputs, targets)."""
+Augment = Callable[[jax.Array, jax.Array], jax.Array]
+"""A pure function of (key, raw inputs)."""
+
+
+class Problem(NamedTuple):
+    """A network, a loss, and what is measured."""
+
+    apply: Callable[..., Any]
+    params: Any
+    statistics: Any
+    loss: Measure
+    metrics: dict[str, Measure]
+    """Scalars, measured on every batch and on the validation set."""
+    details: dict[str, Measure]
+    """Measured beside them at the end."""
+    monitor: str
+    """The metric whose validation value chooses the best epoch."""
+
+
+def pose(
+    config: Config,
+    dataset: datasets.Dataset,
+    model: nn.Module | str,
+    loss: Measure | None,
+    metrics: dict[str, Measure] | None,
+) -> Problem:
+    """Put the defaults where the user gave nothing, and take the network apart."""
+    targets, classes = dataset.train.targets, len(dataset.classes)
+    details: dict[str, Measure] = {}
+    if loss is None:
+        if not classes:
+            raise ValueError(f"{dataset.name} has no classes, so that it needs a `loss` of your own")
+        loss = training.make_loss(config.loss, targets, classes)
+        if metrics is None:
+            metrics = {"accuracy": training.accuracy}
+            details = {"per_class_accuracy": training.per_class_accuracy}
+    metrics = dict(metrics or {})
+    outputs = classes or math.prod(targets.shape[1:])
+    module = make_module(config, None if isinstance(model, str) else model, dataset.input_shape, outputs)
+    apply, params, statistics = nn.split(module)
+    if not isinstance(model, str):  # one of jaxcnn's own fits by construction
+        x = jax.ShapeDtypeStruct((1, *dataset.input_shape), config.dtype)
+        shape = jax.tree.map(jnp.shape, jax.eval_shape(partial(apply, training=False), params, statistics, x)[0])
+        if details and shape != (1, classes):
+            raise ValueError(f"`model` gives outputs of shape {shape} for one image; expected (1, {classes}) logits")
+    monitor = "accuracy" if "accuracy" in metrics else "loss"
+    return Problem(apply, params, statistics, loss, metrics, details, monitor)
+
+
+def make_module(config: Config, model: nn.Module | None, input_shape: Sequence[int], outputs: int) -> nn.Module:
+    """Return the user's own module, or create the one that the config names."""
+    if model is not None:
+        return model
+    if ":" in config.model.name:
+        raise ValueError(f"the run's model {config.model.name} is not jaxcnn's: pass it in Python, as `model=`")
+    options = config.model.options()
+    return models.create(
+        config.model.name, num_classes=outputs, input_shape=tuple(input_shape), rngs=config.seed, **options
+    )
+
+
+def settled(config: Config, model: nn.Module | str, data: datasets.Dataset | DataConfig | str) -> Config:
+    """Write the model and the data that were given into the config, for the record."""
+    if isinstance(model, str):
+        config = replace(config, model=replace(config.model, name=model))
+    else:
+        config = replace(config, model=ModelConfig(f"{type(model).__module__}:{type(model).__qualname__}"))
+    if isinstance(data, DataConfig):
+        return replace(config, data=data)
+    name = data if isinstance(data, str) else data.name
+    return replace(config, data=replace(config.data, name=name))
+
+
+def make_evaluate(config: Config, dataset: datasets.Dataset, problem: Problem, metrics: dict[str, Measure]) -> Any:
+    """Build the one program that measures, for validation, test and `jaxcnn evaluate` alike."""
+    return training.make_evaluate(
+        problem.apply, metrics={"loss": problem.loss, **metrics}, prepare=dataset.preprocessing,
+        batch=config.eval_batch, dtype=config.dtype,
+    )  # fmt: skip
+
+
+def measure(run: Run, dataset: datasets.Dataset, problem: Problem, split: str) -> dict[str, Any]:
+    """Evaluate the checkpoint that a run chose, as it is on disk."""
+    step = run.chosen_step()
+    params, statistics = run.restore_network(step, problem.params, problem.statistics)
+    evaluate = make_evaluate(run.config, dataset, problem, problem.metrics | problem.details)
+    data = jax.device_put(tuple(dataset.splits[split]))
+    measured = plain(jax.device_get(evaluate(params, statistics, data)))
+    where = {"split": split, "examples": len(data[0]), "epoch": run.progress(step).epoch, "step": step}
+    return where | measured
+
+
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Return metrics as JSON can hold them."""
+    return {name: np.asarray(value).tolist() for name, value in values.items()}
