@@ -126,14 +126,14 @@ def make_train_steps(
         return state, {**means, "first_bad_step": first_bad_step}
 
     def train_steps(state: TrainState, data: Data, order: Array, *, start: int, count: int):
-        # Strong int32, whatever integers the caller has: another type would compile another program.
+        # Python's own integers, whatever the caller has: another type would compile another program.
         start, count = operator.index(start), operator.index(count)
         if min(start, count) < 0 or (start + count) * batch > order.size:
             raise ValueError(
                 f"steps `start` (={start}) to `start` + `count` (={start + count}) must lie within the "
                 f"{order.size // batch} batches of `order`"
             )
-        return program(state, data, order, np.int32(start), np.int32(count))
+        return program(state, data, order, start, count)
 
     return train_steps
 

@@ -116,6 +116,19 @@ def test_a_chunk_is_reported_while_the_next_one_runs():
     assert seen == [(2, [0, 2]), (4, [0, 2, 4]), (5, [0, 2, 4])]
 
 
+def test_each_epoch_has_its_own_order():
+    orders = {}
+
+    def train_steps(state, data, order, *, start, count):
+        orders.setdefault(int(state.step) // 5, order.tolist())
+        return shared_steps()(state, data, order, start=start, count=count)
+
+    list(run(train_steps=train_steps, epochs=3))
+    key = new_state().key
+    expected = [training.epoch_order(key, N, BATCH, epoch=epoch).tolist() for epoch in range(3)]
+    assert list(orders.values()) == expected
+
+
 def test_the_state_of_an_epoch_is_usable_until_the_next_event():
     events = run(epochs=2, chunk=50)
     first = next(event for event in events if isinstance(event, Epoch))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from references.tolerance import TOLERANCE
 
 from jaxcnn import training
+from jaxcnn.config import OptimConfig
 
 N, BATCH, FEATURES, CLASSES = 40, 4, 6, 3
 OPTIMIZER = optax.sgd(0.1, momentum=0.9)
@@ -164,7 +165,7 @@ def test_inputs_are_augmented_raw_then_prepared_then_cast():
 
     def network(params, statistics, x, *, training, key):
         seen["network"] = x.dtype
-        return x * params.astype(x.dtype), statistics
+        return x * params.astype(x.dtype), x.mean()
 
     def loss(outputs, targets):
         seen["loss"] = outputs.dtype
@@ -173,10 +174,11 @@ def test_inputs_are_augmented_raw_then_prepared_then_cast():
     train_steps = training.make_train_steps(
         network, OPTIMIZER, loss, augment=augment, prepare=prepare, batch=2, dtype="bfloat16"
     )
-    state = training.create_state(jnp.float32(1), {}, OPTIMIZER, jax.random.key(0))
+    state = training.create_state(jnp.float32(1), jnp.float32(0), OPTIMIZER, jax.random.key(0))
     data = jnp.full((2, 1), 3, jnp.uint8), jnp.zeros(2)
     state, metrics = train_steps(state, data, jnp.arange(2), start=0, count=1)
     assert float(metrics["loss"]) == 2.0
+    assert (float(state.statistics), state.statistics.dtype) == (2.0, "float32")
     assert {name: dtype.name for name, dtype in seen.items()} == {
         "augment": "uint8",
         "prepare": "uint8",
@@ -203,6 +205,17 @@ def test_the_first_bad_step_is_named(bad):
     state, good = train_steps(state, data, order, start=0, count=6)
     state, metrics = train_steps(state, data, order, start=6, count=4)
     assert (int(good["first_bad_step"]), int(metrics["first_bad_step"])) == (-1, 6)
+
+
+@pytest.mark.parametrize("name", ["momentum", "adagrad", "adamw"])
+def test_float32_stays_float32_under_x64(name):
+    with jax.enable_x64(True):
+        optimizer = training.make_optimizer(OptimConfig(name, warmup=1, clip=1.0), steps_per_epoch=10, epochs=3)
+        train_steps = training.make_train_steps(apply, optimizer, training.cross_entropy, batch=BATCH)
+        params = jax.tree.map(lambda x: x.astype("float32"), new_state().params)
+        state = training.create_state(params, {"mean": jnp.float32(0)}, optimizer, jax.random.key(0))
+        state, metrics = train_steps(state, new_data(), order_of(state), start=0, count=3)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves((state.params, metrics["loss"]))} == {"float32"}
 
 
 def test_steps_map_over_an_ensemble():
