@@ -3,6 +3,7 @@
 import ast
 import importlib
 import inspect
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def faults(name: str, thing: Any) -> list[str]:
     if inspect.isclass(thing):
         needs = {"Example": True}
     else:
-        tree = ast.parse(inspect.cleandoc(inspect.getsource(inspect.unwrap(thing))))
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(thing))))
         function = tree.body[0]
         assert isinstance(function, ast.FunctionDef)
         taken = [a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]

@@ -21,7 +21,12 @@ Values = dict[str, Any]
 
 
 class Progress(NamedTuple):
-    """How far a run has come; with the state, all that is needed to resume it."""
+    """How far a run has come; with the state, all that is needed to resume it.
+
+    Example:
+        >>> Progress(epoch=3, best_value=0.91, best_epoch=2)._asdict()
+        {'epoch': 3, 'best_value': 0.91, 'best_epoch': 2}
+    """
 
     epoch: int = 0
     """Epochs finished."""
@@ -33,7 +38,12 @@ class Progress(NamedTuple):
 
 @dataclass(frozen=True)
 class Compiled:
-    """The programs are compiled: the first event."""
+    """The programs are compiled: the first event.
+
+    Example:
+        >>> f"compiling took {Compiled(seconds=1.25).seconds:.1f} s"
+        'compiling took 1.2 s'
+    """
 
     seconds: float
     """Wall time that it took."""
@@ -41,7 +51,13 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some steps are done."""
+    """Some steps are done.
+
+    Example:
+        >>> chunk = Chunk(epoch=1, step=50, steps=93, metrics={"loss": 0.5}, images_per_s=1e4)
+        >>> chunk.loss, chunk.accuracy
+        (0.5, None)
+    """
 
     epoch: int
     """The running epoch, from 1."""
@@ -67,7 +83,16 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Epoch:
-    """An epoch is done and the network is evaluated on the validation set."""
+    """An epoch is done and the network is evaluated on the validation set.
+
+    Example:
+        >>> def keep_best(events):
+        ...     kept = None
+        ...     for event in events:
+        ...         if isinstance(event, Epoch) and event.best:
+        ...             kept = jax.device_get(event.state.params)
+        ...     return kept
+    """
 
     epoch: int
     """The epoch, from 1."""
