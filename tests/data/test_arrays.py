@@ -65,6 +65,7 @@ def with_value(array: np.ndarray, index: int, value: float) -> np.ndarray:
         ({"validation": (BYTES[..., :1], LABELS)}, ValueError, r"`validation` inputs are of shape \(8, 8, 1\) each"),
         ({"classes": ["a", "b"]}, ValueError, r"`train` target 2 is 2; expected a class in 0\.\.1"),
         ({"train": (BYTES, LABELS - 1)}, ValueError, r"`train` target 0 is -1; expected a class in 0\.\."),
+        ({"train": (BYTES, 0 * LABELS - 1)}, ValueError, r"`train` target 0 is -1; expected a class in 0\.\.0"),
         ({"train": (BYTES.astype(np.int32), LABELS)}, TypeError, "int32; expected uint8 or floats"),
         ({"test": (with_value(BYTES / 255, 3, np.nan), LABELS)}, ValueError, "`test` input 3 holds NaN or infinity"),
         ({"train": (with_value(BYTES / 255, 3, np.inf), LABELS)}, ValueError, "`train` input 3 holds NaN or infinity"),

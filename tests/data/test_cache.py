@@ -47,6 +47,11 @@ def truncate(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-2])
 
 
+def append(folder: Path) -> None:
+    file = folder / "inputs.npy"
+    file.write_bytes(file.read_bytes() + b"\0")
+
+
 def edit_manifest(**changes: object) -> Callable[[Path], None]:
     def edit(folder: Path) -> None:
         file = folder / "manifest.json"
@@ -59,6 +64,7 @@ def edit_manifest(**changes: object) -> Callable[[Path], None]:
     "damage",
     [
         lambda folder: truncate(folder / "inputs.npy"),
+        append,
         lambda folder: (folder / "targets.npy").unlink(),
         lambda folder: (folder / "inputs.npy").write_bytes(bytes((folder / "inputs.npy").stat().st_size)),
         lambda folder: truncate(folder / "manifest.json"),

@@ -39,7 +39,7 @@ WHOLE, PACKED = idx(IMAGES), gzip.compress(idx(IMAGES))
         (WHOLE[:9], "truncated inside its header"),
         (WHOLE[:-1], "holds 75 bytes where its header (3, 4, 5) asks for 76"),
         (WHOLE + b"\0", "holds 77 bytes"),
-        (WHOLE[:4] + b"\xff" * 12, "asks for"),  # sizes whose product overflows 64 bits
+        (WHOLE[:4] + np.array([2**31, 2**31, 4], ">u4").tobytes(), "asks for"),  # 2**64 elements: 0 in 64 bits
         (PACKED[:-9], "truncated or damaged gzip"),
         (PACKED[:12], "truncated or damaged gzip"),
         (PACKED[:20] + b"\x55\xaa" + PACKED[22:], "truncated or damaged gzip"),
