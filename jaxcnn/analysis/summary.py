@@ -29,7 +29,12 @@ PLUMBING = {"reshape", "broadcast_in_dim", "convert_element_type", "squeeze", "t
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """One layer of a network."""
+    """One layer of a network.
+
+    Example:
+        >>> Layer("conv1", "conv", (28, 28, 6), 156).parameters
+        156
+    """
 
     name: str
     """Path of attributes, the name stack of its operations: `stage2/block0/conv1`; empty for those without one."""
@@ -43,7 +48,18 @@ class Layer:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """A network as a table; `str()` draws it."""
+    """A network as a table; `str()` draws it.
+
+    Example:
+        >>> summary = Summary((4,), (Layer("head", "dense", (2,), 10),), {"parameters": 10})
+        >>> print(summary)
+        Layer  Operation  Output  Parameters
+        ------------------------------------
+        input                  4
+        head   dense           2          10
+        ------------------------------------
+        total                             10
+    """
 
     input: tuple[int, ...]
     """Shape of the input, without batch axes."""

@@ -24,6 +24,11 @@ class Style:
 
     A convolution has a bias only where no norm follows, and its kernel is drawn for its activation: He normal, or
     LeCun normal before tanh and sigmoid.
+
+    Example:
+        >>> style = Style(padding_mode="circular", norm="batch", activation="relu", pool="max")
+        >>> style.unit(3, 8, rngs=nnx.Rngs(0))(jnp.ones((32, 32, 3))).shape
+        (32, 32, 8)
     """
 
     padding_mode: str
@@ -82,7 +87,18 @@ class Style:
 
 
 def kernel_init(activation: str) -> nn.Initializer:
-    """Return how kernels before an activation are drawn."""
+    """Return how kernels before an activation are drawn.
+
+    Args:
+        activation: Its name.
+
+    Returns:
+        LeCun normal for one that saturates, else He normal.
+
+    Example:
+        >>> kernel_init("relu").__name__, kernel_init("tanh").__name__
+        ('he_normal', 'lecun_normal')
+    """
     return nn.lecun_normal if activation in SATURATING else nn.he_normal
 
 

@@ -30,7 +30,7 @@ MODELS: dict[str, Entry] = {
     "linear": Entry(linear, "one dense layer: the linear classifier"),
     "mlp": Entry(mlp, "hidden dense layers: width, depth"),
     "lenet5": Entry(lenet5, "LeNet-5 (1998): two 5x5 convolutions, three dense layers, 61,706 parameters"),
-    "small_cnn": Entry(small_cnn, "the presets' CNN: up to three stages of two 3x3 convolutions and a pool"),
+    "small_cnn": Entry(small_cnn, "the presets' CNN: up to three stages of 3x3 convolutions and a pool"),
     "resnet9": Entry(resnet9, "ResNet-9 for 32x32 images: 6.6 million parameters"),
     "resnet18": Entry(partial(resnet, 18), "ResNet-18: 11.7 million parameters; stem imagenet or cifar"),
     "resnet34": Entry(partial(resnet, 34), "ResNet-34: 21.8 million parameters; stem imagenet or cifar"),

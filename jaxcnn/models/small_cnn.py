@@ -1,4 +1,4 @@
-"""The small CNN of the presets: stages of two convolutions and a pool, as many as the image takes."""
+"""The small CNN of the presets: stages of convolutions and a pool, as many as the image takes."""
 
 from collections.abc import Sequence
 
@@ -24,8 +24,9 @@ def small_cnn(
     head: str = "flatten",
     dropout: float = 0.0,
 ) -> nn.Sequential:
-    """Build stages of two 3x3 convolutions, each with norm and activation, and a 2x2 pool.
+    """Build stages of 3x3 convolutions, each with norm and activation, and a 2x2 pool.
 
+    The first stage has one convolution, since maps of the whole image cost the most time; the others have two.
     Widths double from stage to stage. There are three stages, or fewer where a map would be under 4 pixels before
     its pool: 8x8 images get two, 28x28 images three.
 
@@ -55,13 +56,12 @@ def small_cnn(
     style = Style(padding_mode, norm, activation, pool)
     trunk: dict[str, nn.Module] = {}
     side, channels = min(input_shape[:2]), input_shape[-1]
-    for stage in range(MAX_STAGES):
-        if stage and side < SMALLEST_MAP:
+    for stage in range(1, MAX_STAGES + 1):
+        if stage > 1 and side < SMALLEST_MAP:
             break
-        trunk[f"stage{stage + 1}"] = nn.Sequential(
-            unit1=style.unit(channels, width, rngs=rngs),
-            unit2=style.unit(width, width, rngs=rngs),
-            pool=style.reduce(2),
-        )
+        layers: dict[str, nn.Module] = {"unit1": style.unit(channels, width, rngs=rngs)}
+        if stage > 1:
+            layers["unit2"] = style.unit(width, width, rngs=rngs)
+        trunk[f"stage{stage}"] = nn.Sequential(**layers, pool=style.reduce(2))
         side, channels, width = side // 2, width, 2 * width
     return network(trunk, input_shape, num_classes, head=head, dropout=dropout, rngs=rngs)
