@@ -23,7 +23,12 @@ Lowering = Literal["auto", "canonical", "xla"]
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which data, and from where."""
+    """Which data, and from where.
+
+    Example:
+        >>> DataConfig("fashion_mnist", directory="downloads").validation
+        0.1
+    """
 
     name: str = "digits"
     """digits, fashion_mnist, cifar10_jpeg:FILE.npz or synthetic."""
@@ -35,7 +40,12 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which network. A field left at None keeps the model's own default."""
+    """Which network. A field left at None keeps the model's own default.
+
+    Example:
+        >>> ModelConfig("resnet18", stem="cifar").options()
+        {'stem': 'cifar'}
+    """
 
     name: str = "small_cnn"
     """A registered model: see `jaxcnn models`."""
@@ -59,14 +69,27 @@ class ModelConfig:
     """Share of features dropped before the last dense layer in training."""
 
     def options(self) -> dict[str, Any]:
-        """Return the fields that were given, but for the name: the arguments of `models.create`."""
+        """Return the fields that were given, but for the name: the arguments of `models.create`.
+
+        Returns:
+            Values by name.
+
+        Example:
+            >>> ModelConfig("mlp", width=64, depth=2).options()
+            {'width': 64, 'depth': 2}
+        """
         given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "name"}
         return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes of the training images, drawn on the device."""
+    """Random changes of the training images, drawn on the device.
+
+    Example:
+        >>> AugmentConfig(flip=True)
+        AugmentConfig(flip=True, crop=0, translate=0)
+    """
 
     flip: bool = False
     """Mirror left to right with probability 1/2."""
@@ -78,7 +101,12 @@ class AugmentConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """How parameters move."""
+    """How parameters move.
+
+    Example:
+        >>> OptimConfig("nesterov", lr=0.1, weight_decay=5e-4).momentum
+        0.9
+    """
 
     name: Literal["sgd", "momentum", "nesterov", "adagrad", "adam", "adamw"] = "adamw"
     """The optimizer."""
@@ -102,7 +130,12 @@ class OptimConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Cross-entropy's options."""
+    """Cross-entropy's options.
+
+    Example:
+        >>> LossConfig(label_smoothing=0.1).class_weights
+        'none'
+    """
 
     label_smoothing: float = 0.0
     """Share of the target that is spread evenly over all classes."""
@@ -112,7 +145,12 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything a training run depends on, but for the machine."""
+    """Everything a training run depends on, but for the machine.
+
+    Example:
+        >>> Config(epochs=3, model=ModelConfig("lenet5")).model.name
+        'lenet5'
+    """
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -154,6 +192,10 @@ def config_from_dict(values: dict[str, Any], kind: type = Config, path: str = ""
 
     Raises:
         ValueError: A key that the dataclass does not have.
+
+    Example:
+        >>> config_from_dict({"epochs": 3, "optim": {"lr": 0.1}}).optim.lr
+        0.1
     """
     hints = get_type_hints(kind)
     for name in values:
@@ -166,6 +208,14 @@ def config_from_dict(values: dict[str, Any], kind: type = Config, path: str = ""
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the message for a name that is not known, with the nearest one that is.
+
+    Args:
+        kind: What the name names.
+        name: What was given.
+        known: All names that there are.
+
+    Returns:
+        One line.
 
     Example:
         >>> unknown("preset", "digit", ["digits", "fashion_mnist"])
@@ -185,6 +235,7 @@ PRESETS: dict[str, Config] = {
         optim=OptimConfig("adamw", lr=3e-3, weight_decay=1e-2, warmup=2),
         epochs=40,
         batch=64,
+        select="last",
     ),
     "fashion_mnist": Config(
         data=DataConfig("fashion_mnist"),
@@ -192,6 +243,7 @@ PRESETS: dict[str, Config] = {
         augment=AugmentConfig(flip=True),
         optim=OptimConfig("adamw", lr=3e-3, weight_decay=1e-2, warmup=1),
         epochs=10,
+        select="last",
     ),
 }
 """Ready-made configs, by the name that `jaxcnn train` takes."""

@@ -22,6 +22,10 @@ class Status:
     Attributes:
         tier: `xla` (XLA's own rule) or `canonical`.
         reason: One line.
+
+    Example:
+        >>> Status("canonical", "asked for").tier
+        'canonical'
     """
 
     tier: str
