@@ -105,7 +105,9 @@ def test_offline_without_files_names_the_ways_at_once(tmp_path: Path, monkeypatc
     monkeypatch.setattr(fashion_mnist, "DEBIAN", tmp_path / "nowhere")
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     assert data.state("fashion_mnist") == "missing"
-    with pytest.raises(FileNotFoundError, match=r"dataset-fashion-mnist.*--data\.directory DIR.*online") as error:
+    with pytest.raises(
+        FileNotFoundError, match=r"not on this machine.*dataset-fashion-mnist.*--data\.directory DIR.*online"
+    ) as error:
         data.load("fashion_mnist")
     assert "\n" not in str(error.value)
 
