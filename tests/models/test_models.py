@@ -143,6 +143,16 @@ def test_scopes_of_a_resnet():
     assert {"conv1", "stage2/block0/conv1", "stage2/block0/shortcut/conv", "stage4/block2/conv3"} <= set(convolutions)
 
 
+@pytest.mark.parametrize(("name", "strided"), [("resnet18", "conv1"), ("resnet34", "conv1"), ("resnet50", "conv2")])
+def test_strides_stand_where_torchvision_has_them(name, strided):
+    module = nnx.eval_shape(lambda: models.create(name, width=4))
+    for stage in (module.stage2, module.stage3, module.stage4):
+        convolutions = {name: layer.strides for name, layer in vars(stage.block0).items() if name.startswith("conv")}
+        assert convolutions == {name: 2 if name == strided else 1 for name in convolutions}
+        assert stage.block0.shortcut.conv.strides == 2
+        assert stage.block1.conv1.strides == 1
+
+
 @pytest.mark.parametrize("padding_mode", ["circular", "zeros"])
 @pytest.mark.parametrize(
     ("name", "size", "stride", "options"),
