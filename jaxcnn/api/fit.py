@@ -1,10 +1,10 @@
 """One straight walk from a model, data and a config to a run on disk."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -49,6 +49,7 @@ def fit(
     config: Config | None = None,
     *,
     out: str | Path | None = None,
+    name: str | None = None,
     loss: Measure | None = None,
     metrics: dict[str, Measure] | None = None,
     augment: Augment | None = None,
@@ -59,7 +60,8 @@ def fit(
         model: A registered name, made with the options of `config.model`, or a module of your own.
         data: A name, a `DataConfig`, or a data set of your own (`jaxcnn.data.from_arrays`).
         config: Everything else; its `model` and `data` give way to the arguments.
-        out: Folder of the run; one that is a run already is resumed. By default a new `checkpoints/DATE_DATA`.
+        out: Folder of the run; one that is a run already is resumed. By default a new `checkpoints/DATE_NAME`.
+        name: What a new run is called there, by default as its data.
         loss: `loss(outputs, targets) -> scalar`; by default the cross-entropy of `config.loss`.
         metrics: Scalar functions of (outputs, targets) by name; by default the accuracy, beside a loss of your own
             none. The best epoch is that of the highest validation `accuracy`, without one that of the lowest `loss`.
@@ -79,7 +81,7 @@ def fit(
         >>> run.result["epoch"], sorted(run.metrics()[0]["train"])
         (1, ['accuracy', 'loss'])
     """
-    for event in fit_events(model, data, config, out=out, loss=loss, metrics=metrics, augment=augment):
+    for event in fit_events(model, data, config, out=out, name=name, loss=loss, metrics=metrics, augment=augment):
         if isinstance(event, Finished):
             return event.run
     raise AssertionError("fit_events ends with Finished")
@@ -91,10 +93,11 @@ def fit_events(
     config: Config | None = None,
     *,
     out: str | Path | None = None,
+    name: str | None = None,
     loss: Measure | None = None,
     metrics: dict[str, Measure] | None = None,
     augment: Augment | None = None,
-) -> Iterator[Started | training.Compiled | training.Chunk | training.Epoch | Finished]:
+) -> Generator[Started | training.Compiled | training.Chunk | training.Epoch | Finished, None, None]:
     """Do what `fit` does, and yield what happens.
 
     The checkpoint of an epoch is on disk before the next epoch's is begun, and before this generator ends, in
@@ -105,12 +108,13 @@ def fit_events(
         data: See `fit`.
         config: See `fit`.
         out: See `fit`.
+        name: See `fit`.
         loss: See `fit`.
         metrics: See `fit`.
         augment: See `fit`.
 
     Returns:
-        An iterator: `Started`, `Compiled`, then `Chunk` and `Epoch` as they end, and `Finished`. A run that had
+        A generator: `Started`, `Compiled`, then `Chunk` and `Epoch` as they end, and `Finished`. A run that had
         ended before yields `Started` and `Finished`.
 
     Raises:
@@ -131,7 +135,7 @@ def fit_events(
     n, optim = len(dataset.train.inputs), config.optim
     steps = training.steps_per_epoch(n, config.batch, config.last_batch)
     optimizer = training.make_optimizer(optim, steps_per_epoch=steps, epochs=config.epochs)
-    schedule = training.make_schedule(optim, steps_per_epoch=steps, epochs=config.epochs)
+    schedule = jax.jit(training.make_schedule(optim, steps_per_epoch=steps, epochs=config.epochs))
     train_steps = training.make_train_steps(
         problem.apply, optimizer, problem.loss, metrics=problem.metrics, prepare=dataset.preprocessing,
         augment=augment or training.make_augment(config.augment), batch=config.batch, dtype=config.dtype,
@@ -147,7 +151,7 @@ def fit_events(
         if (latest := run.latest_step()) is not None:
             state = run.restore(latest, state)
     else:
-        run = Run.create(out or new_folder(dataset.name), config, facts)
+        run = Run.create(out or new_folder(name or dataset.name), config, facts)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(problem.params))
     yield Started(run, parameters, steps, progress.epoch)
     if run.result is not None:
@@ -160,30 +164,31 @@ def fit_events(
         monitor=problem.monitor, patience=config.patience, progress=progress,
     )  # fmt: skip
     compile_s = train_s = 0.0
-    saving: Saving | None = None
+    clock = time.perf_counter()
+    saving: _Saving | None = None
     try:
         for event in events:
             match event:
                 case training.Compiled():
-                    compile_s = event.seconds
+                    compile_s, clock = event.seconds, time.perf_counter()
                 case training.Chunk():
                     done = event.step - (event.step - 1) // config.chunk * config.chunk
                     train_s += done * config.batch / event.images_per_s
                 case training.Epoch():
-                    _settle(run, saving)
-                    saving = run.save(event.state, event.progress)
-                    step = int(event.state.step)
-                    run.record(
-                        {
-                            "epoch": event.epoch, "step": step, "lr": np.asarray(schedule(step - 1)).item(),
-                            "train": plain(event.train), "validation": plain(event.validation),
-                            "seconds": event.seconds, "images_per_s": steps * config.batch / train_s,
-                        }
-                    )  # fmt: skip
-                    train_s = 0.0
+                    if saving:
+                        saving.settle()
+                    step, best = int(event.state.step), event.progress.best_epoch * steps
+                    saving = _Saving(run, run.save(event.state, event.progress), (step, best))
+                    now = time.perf_counter()
+                    row = {"epoch": event.epoch, "step": step, "lr": float(schedule(step - 1))}
+                    row |= {"train": plain(event.train), "validation": plain(event.validation)}
+                    row |= {"seconds": now - clock, "images_per_s": steps * config.batch / train_s}
+                    run.record(row)
+                    clock, train_s = now, 0.0
             yield event
     finally:
-        _settle(run, saving)
+        if saving:
+            saving.settle()
 
     began = time.perf_counter()
     measured = measure(run, dataset, problem, "test")
@@ -194,8 +199,13 @@ def fit_events(
     yield Finished(run, {**measured, **cost})
 
 
-def _settle(run: Run, saving: Saving | None) -> None:
-    """Wait for a checkpoint, then delete those that it replaces."""
-    if saving is not None:
-        saving.result()
-        run.prune()
+class _Saving(NamedTuple):
+    """A checkpoint that is being written, and those to keep once it is."""
+
+    run: Run
+    writing: Saving
+    keep: tuple[int, ...]
+
+    def settle(self) -> None:
+        self.writing.result()
+        self.run.keep(self.keep)

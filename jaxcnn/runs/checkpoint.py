@@ -101,7 +101,8 @@ def _is_key(leaf: jax.Array) -> bool:
 
 
 def _abstract(leaf: jax.Array) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+    sharding = leaf.sharding or jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
 
 def _check(path: Path, wanted: Mapping[str, jax.Array], stored: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-import jaxcnn
+from jaxcnn import __version__
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -34,10 +34,10 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpus": os.cpu_count(),
-        "packages": {"jaxcnn": jaxcnn.__version__} | {name: metadata.version(name) for name in PACKAGES},
+        "packages": {"jaxcnn": __version__} | {name: metadata.version(name) for name in PACKAGES},
         "device": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
         "flags": dict(sorted(flags.items())),
-        "commit": _commit(Path(jaxcnn.__file__).parents[1]),
+        "commit": _commit(Path(__file__).parents[2]),
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -53,8 +54,8 @@ class Run:
         """
         path = Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            what = "is a run already: resume it" if is_run(path) else "is not empty, and is not a run"
-            raise ValueError(f"{path} {what}, or give another folder")
+            what = "is a run already" if is_run(path) else "is not empty, and is not a run"
+            raise ValueError(f"{path} {what}: give another folder")
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path)
         write_json(path / "environment.json", environment())
@@ -134,7 +135,7 @@ class Run:
         rows = [row for row in self.metrics() if row["epoch"] <= progress.epoch]
         if rows != self.metrics():
             write_lines(self.path / "metrics.jsonl", rows)
-        self.prune()
+        self.keep((latest, self.best_step()))
         if self.result is not None and config.epochs > self.config.epochs:
             (self.path / "result.json").rename(self.path / f"result_{self.config.epochs}_epochs.json")
         if self.result is None:
@@ -242,12 +243,15 @@ class Run:
         network = checkpoint.restore(self._step(step), target)["network"]
         return network["params"], network["statistics"]
 
-    def prune(self) -> None:
-        """Delete all checkpoints but the newest and the best, and what a killed process left half written."""
-        keep = {str(step) for step in (self.latest_step(), self.best_step()) if step is not None}
+    def keep(self, steps: Collection[int | None]) -> None:
+        """Delete all checkpoints but these, and what a killed process left half written.
+
+        Args:
+            steps: Those to keep; None is none.
+        """
         folder = self.path / "steps"
         for entry in folder.iterdir() if folder.is_dir() else ():
-            if entry.is_dir() and entry.name not in keep:
+            if entry.is_dir() and entry.name not in map(str, steps):
                 shutil.rmtree(entry)
 
     def _step(self, step: int) -> Path:

@@ -1,0 +1,83 @@
+"""From the command line to a verb, and from an error to one line and an exit code."""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+from jaxcnn import __version__
+from jaxcnn.config import unknown
+
+VERBS = {
+    "train": "train a network and save it as a run; the same --out resumes it",
+    "evaluate": "measure a run on its test set",
+    "summary": "list a model's layers: output shapes and parameters",
+    "models": "list the models",
+    "presets": "list the ready-made configs of `jaxcnn train`",
+    "data": "list, prepare or show data sets",
+    "doctor": "tell what this machine has, and whether it computes right",
+}
+"""Each is the module of its name here, with `main(arguments) -> exit code`; imported when it is asked for."""
+
+WRONG = (ValueError, TypeError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
+"""What is raised where the arguments or the data are wrong: exit code 2. After any other error it is 1."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: The arguments after `jaxcnn`; by default those of the process.
+
+    Returns:
+        0 done; 1 it could not be done; 2 the arguments or the data are wrong; 130 / 143 interrupted.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not argv or argv[0] in ("-h", "--help", "help"):
+            print(_help())
+            return 0
+        if argv[0] == "--version":
+            print(f"jaxcnn {__version__}")
+            return 0
+        if argv[0] not in VERBS:
+            raise ValueError(unknown("command", argv[0], VERBS))
+        return importlib.import_module(f"jaxcnn.cli.{argv[0]}").main(argv[1:])
+    except Terminated:
+        return 143
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `jaxcnn models | head`
+        sys.stdout = None
+        return 0
+    except Exception as error:
+        if "--debug" in argv:
+            traceback.print_exc()
+        print(f"jaxcnn: error: {_one_line(error)}", file=sys.stderr)
+        return 2 if isinstance(error, WRONG) else 1
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {line}" for verb, line in VERBS.items())
+    return f"""jaxcnn {__version__}: functional convolutional networks in JAX
+
+usage: jaxcnn COMMAND [ARGUMENTS]
+
+{verbs}
+
+`jaxcnn train` alone trains the preset `digits`. `jaxcnn COMMAND --help` tells the arguments of a command;
+`--json` prints one JSON document and nothing else, `--debug` the traceback of an error."""
+
+
+def _one_line(error: Exception) -> str:
+    """Return what went wrong, on one line; an error that nobody foresaw with its type."""
+    text = " ".join(str(error).split())
+    foreseen = type(error).__module__.startswith("jaxcnn") or isinstance(error, (ValueError, FileNotFoundError))
+    if foreseen and text:
+        return text
+    return f"{type(error).__name__}: {text} (--debug shows where)" if text else f"{type(error).__name__} (see --debug)"

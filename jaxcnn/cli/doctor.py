@@ -1,0 +1,93 @@
+"""`jaxcnn doctor`: what there is to compute with, and whether it computes right."""
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from jaxcnn.cli.arguments import Common, parse
+from jaxcnn.cli.output import emit_json, quiet, show_facts
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+OPTIONAL = {"matplotlib": "figures of the experiments", "pytest": "the tests"}
+
+
+@dataclass(frozen=True)
+class Arguments(Common):
+    """Tell versions, devices, how convolutions are compiled, and which data are here; check a convolution."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command: 1 where the check fails."""
+    arguments = parse(Arguments, argv, verb="doctor")
+    quiet(debug=arguments.debug)
+    import jax
+
+    from jaxcnn import data, lowering
+    from jaxcnn.data.cache import root
+
+    in_use = lowering.enable()
+    problem = check_convolution()
+    facts: dict[str, Any] = {
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in ("jaxcnn", *PACKAGES)},
+        "optional": {name: _version(name) for name in OPTIONAL},
+        "devices": [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()],
+        "cpus": os.cpu_count(),
+        "lowering": {"tier": in_use.tier, "reason": in_use.reason},
+        "cache": str(root()),
+        "data": {name: data.state(name) for name in data.available()},
+        "check": problem or "passed",
+    }
+    if arguments.json:
+        emit_json(facts)
+    else:
+        show_facts({name: _line(name, value) for name, value in facts.items()})
+    return 1 if problem else 0
+
+
+def check_convolution() -> str | None:
+    """Convolve, differentiate inside a loop, and compare with what is known; return what is wrong."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from jaxcnn import functional as F
+
+    x, kernel = jnp.arange(50.0).reshape(5, 5, 2), jnp.ones((3, 3, 2, 4))
+
+    def total(kernel: jax.Array) -> jax.Array:
+        return F.conv(x, kernel, padding="VALID").sum()
+
+    patches = np.lib.stride_tricks.sliding_window_view(np.asarray(x), (3, 3), axis=(0, 1))
+    output = F.conv(x, kernel, padding="VALID")
+    gradient = jax.jit(lambda: jax.lax.map(lambda _: jax.grad(total)(kernel), jnp.arange(2))[1])()
+    if not np.allclose(output, patches.sum((2, 3, 4))[..., None]):
+        return "a convolution came out wrong"
+    if not np.allclose(gradient, patches.sum((0, 1)).transpose(1, 2, 0)[..., None]):
+        return "a convolution's gradient inside a loop came out wrong"
+    return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _line(name: str, value: Any) -> str:
+    match name:
+        case "lowering":
+            return f"{value['tier']}: {value['reason']}"
+        case "optional":
+            return ", ".join(
+                f"{package} {version or 'missing'} ({OPTIONAL[package]})" for package, version in value.items()
+            )
+        case "packages" | "data":
+            return ", ".join(f"{key} {text}" for key, text in value.items())
+        case "devices":
+            return ", ".join(value)
+    return str(value)
