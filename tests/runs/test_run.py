@@ -1,0 +1,140 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from jaxcnn import training
+from jaxcnn.config import Config, OptimConfig
+from jaxcnn.runs import Run, environment, is_run, new_folder
+from jaxcnn.training import Progress
+
+CONFIG = Config(epochs=5, seed=3)
+FACTS = {"name": "mine", "input_shape": (2, 2, 1), "classes": ["a", "b"], "counts": {"train": 8}}
+
+
+def state(step: int) -> training.TrainState:
+    made = training.create_state({"kernel": jnp.full(3, float(step))}, {}, optax.adam(0.1), jax.random.key(0))
+    return dataclasses.replace(made, step=jnp.int32(step))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.create(tmp_path / "run", CONFIG, FACTS)
+
+
+@pytest.fixture
+def trained(run: Run) -> Run:
+    """Epochs of two steps: the second is the best, the third the newest; the first one's checkpoint is gone."""
+    for epoch, best in ((1, 1), (2, 2), (3, 2)):
+        run.save(state(2 * epoch), Progress(epoch, 0.5, best)).result()
+        run.record({"epoch": epoch, "seconds": 1.0})
+    run.keep((4, 6))
+    return run
+
+
+def test_a_folder_tells_what_was_done(run: Run) -> None:
+    assert run.config == CONFIG
+    assert run.facts["classes"] == ["a", "b"]
+    facts = json.loads((run.path / "environment.json").read_text())
+    assert facts["packages"]["jax"] == jax.__version__
+    assert facts["device"]["count"] == len(jax.devices())
+    assert run.result is None
+    assert run.latest_step() is None
+    assert run.best_step() is None
+    assert Run.open(run.path) == run
+
+
+def test_the_environment_names_flags_but_no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAXCNN_LOWERING", "xla")
+    facts = environment()
+    assert facts["flags"]["JAXCNN_LOWERING"] == "xla"
+    assert "host" not in json.dumps(list(facts))
+
+
+def test_newest_and_best_are_found(trained: Run) -> None:
+    assert trained.steps() == [4, 6]
+    assert (trained.latest_step(), trained.best_step(), trained.chosen_step()) == (6, 4, 4)
+    assert trained.progress(4) == Progress(2, 0.5, 2)
+    restored = trained.restore(4, state(0))
+    assert int(restored.step) == 4
+    assert restored.params["kernel"].tolist() == [4.0] * 3
+    params, statistics = trained.restore_network(6, state(0).params, {})
+    assert (params["kernel"].tolist(), statistics) == ([6.0] * 3, {})
+
+
+def test_the_config_chooses(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", dataclasses.replace(CONFIG, select="last"), FACTS)
+    run.save(state(2), Progress(1, 0.5, 1)).result()
+    run.save(state(4), Progress(2, 0.5, 1)).result()
+    assert run.chosen_step() == 4
+
+
+def test_what_was_half_written_is_no_checkpoint(trained: Run) -> None:
+    (trained.path / "steps" / "8").mkdir()
+    (trained.path / "steps" / "10.orbax-checkpoint-tmp").mkdir()
+    assert trained.latest_step() == 6
+    trained.resume(CONFIG, FACTS)
+    assert sorted(path.name for path in (trained.path / "steps").iterdir()) == ["4", "6"]
+
+
+def test_resuming_forgets_what_came_after_the_checkpoint(trained: Run) -> None:
+    trained.record({"epoch": 4, "seconds": 1.0})
+    longer = dataclasses.replace(CONFIG, epochs=9, chunk=7)
+    assert trained.resume(longer, FACTS) == Progress(3, 0.5, 2)
+    assert [row["epoch"] for row in trained.metrics()] == [1, 2, 3]
+    assert trained.config == longer
+    assert json.loads((trained.path / "environment.json").read_text())["resumed"][0]["epoch"] == 3
+
+
+def test_an_older_result_is_kept(trained: Run) -> None:
+    trained.finish({"accuracy": 0.5})
+    trained.resume(CONFIG, FACTS)
+    assert trained.result == {"accuracy": 0.5}
+    trained.resume(dataclasses.replace(CONFIG, epochs=9), FACTS)
+    assert trained.result is None
+    assert json.loads((trained.path / "result_5_epochs.json").read_text()) == {"accuracy": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 4}, "another config: `seed` was 3 and is 4"),
+        ({"optim": OptimConfig(lr=1.0), "batch": 1}, "`optim.lr` was 0.001 and is 1.0, `batch` was 128 and is 1"),
+        ({"epochs": 4}, r"`epochs` \(=5\), which may be raised, not lowered to 4"),
+    ],
+)
+def test_another_config_is_refused(trained: Run, changes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        trained.resume(dataclasses.replace(CONFIG, **changes), FACTS)
+    assert trained.config == CONFIG
+
+
+def test_other_data_are_refused(trained: Run) -> None:
+    with pytest.raises(ValueError, match="the data are not those .* counts differ"):
+        trained.resume(CONFIG, FACTS | {"counts": {"train": 9}})
+
+
+def test_nothing_is_overwritten(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is a run already"):
+        Run.create(run.path, CONFIG, FACTS)
+    with pytest.raises(ValueError, match="is not empty, and is not a run"):
+        Run.create(tmp_path, CONFIG, FACTS)
+    (tmp_path / "empty").mkdir()
+    assert Run.create(tmp_path / "empty", CONFIG, FACTS).config == CONFIG
+
+
+def test_what_is_no_run_is_told(run: Run, tmp_path: Path) -> None:
+    for path, problem in ((tmp_path, "has no config.json"), (tmp_path / "no", "does not exist")):
+        assert not is_run(path)
+        with pytest.raises(ValueError, match=f"is not a run: it {problem}"):
+            Run.open(path)
+    with pytest.raises(ValueError, match="has no checkpoint"):
+        run.chosen_step()
+
+
+def test_folders_are_numbered(tmp_path: Path) -> None:
+    names = [new_folder("cifar10:a/b", tmp_path).name.split("_", 1)[1] for _ in range(3)]
+    assert names == ["cifar10-a-b", "cifar10-a-b-2", "cifar10-a-b-3"]
