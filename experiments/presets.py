@@ -47,7 +47,13 @@ def run(preset: str, seed: int) -> dict:
         environment = json.loads(Path(folder, "run", "environment.json").read_text())
     result = json.loads(printed)
     kept = {name: result[name] for name in ("accuracy", "loss", "epoch", "parameters", "compile_s")}
-    return {"seed": seed, "wall_s": round(wall, 1), **kept, "versions": environment["versions"]}
+    return {
+        "seed": seed,
+        "wall_s": round(wall, 1),
+        **kept,
+        "python": environment["python"],
+        "packages": environment["packages"],
+    }
 
 
 def processor() -> str:
