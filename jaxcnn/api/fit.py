@@ -21,7 +21,13 @@ _ABOVE_ALL_COUNTERS = np.uint32(2**32 - 1)
 
 @dataclass(frozen=True)
 class Started:
-    """Everything is ready to be compiled: the first event of `fit_events`."""
+    """Everything is ready to be compiled: the first event of `fit_events`.
+
+    Example:
+        >>> event = Started(Run(Path("checkpoints/mine")), parameters=650, steps=20, epoch=0)
+        >>> event.run.path.name, event.parameters
+        ('mine', 650)
+    """
 
     run: Run
     """Where it is written."""
@@ -35,7 +41,12 @@ class Started:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run has ended and the test set is measured: the last event of `fit_events`."""
+    """The run has ended and the test set is measured: the last event of `fit_events`.
+
+    Example:
+        >>> Finished(Run(Path("checkpoints/mine")), {"accuracy": 0.5}).result["accuracy"]
+        0.5
+    """
 
     run: Run
     """Where it is written."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxcnn import data as datasets
 from jaxcnn import nn
@@ -60,7 +61,7 @@ def load(run: Run | str | Path, *, model: nn.Module | None = None) -> Loaded:
     params, statistics = run.restore_network(run.chosen_step(), params, statistics)
 
     def fn(params: Any, x: jax.Array) -> Any:
-        return apply(params, statistics, x, training=False)[0]
+        return apply(params, statistics, jnp.asarray(x), training=False)[0]
 
     return Loaded(fn, params, run.preprocessing, tuple(facts["classes"]))
 

@@ -79,7 +79,10 @@ def make_module(config: Config, model: nn.Module | None, input_shape: Sequence[i
 
 
 def settled(config: Config, model: nn.Module | str, data: datasets.Dataset | DataConfig | str) -> Config:
-    """Write the model and the data that were given into the config, for the record."""
+    """Write the model and the data that were given into the config, for the record, and check its sizes."""
+    for name in ("epochs", "batch", "eval_batch", "chunk"):
+        if (size := getattr(config, name)) < 1:
+            raise ValueError(f"`{name}` (={size}) must be at least 1")
     if isinstance(model, str):
         config = replace(config, model=replace(config.model, name=model))
     else:

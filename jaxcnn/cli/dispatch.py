@@ -1,6 +1,7 @@
 """From the command line to a verb, and from an error to one line and an exit code."""
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -46,13 +47,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         if argv[0] not in VERBS:
             raise ValueError(unknown("command", argv[0], VERBS))
-        return importlib.import_module(f"jaxcnn.cli.{argv[0]}").main(argv[1:])
+        code = importlib.import_module(f"jaxcnn.cli.{argv[0]}").main(argv[1:])
+        sys.stdout.flush()  # here, where a closed pipe is caught
+        return code
+    except SystemExit as end:  # after --help
+        return int(end.code or 0)
     except Terminated:
         return 143
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `jaxcnn models | head`
-        sys.stdout = None
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         if "--debug" in argv:

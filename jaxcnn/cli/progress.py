@@ -75,7 +75,8 @@ class _Lines:
 
     def __init__(self, out: Console, epochs: int):
         self.out, self.epochs = out, epochs
-        self.shown = -EVERY
+        self.began = time.monotonic()
+        self.shown: float | None = None
         self.held: Text | None = None
 
     def epoch(self, event: training.Epoch) -> None:
@@ -84,11 +85,11 @@ class _Lines:
         if event.best:
             line.append("  best", style="green")
         self.held = line
-        if time.monotonic() - self.shown >= EVERY:
+        if self.shown is None or time.monotonic() - self.shown >= EVERY:
             self.flush()
 
     def chunk(self, event: training.Chunk, speed: str) -> None:
-        if time.monotonic() - self.shown >= PATIENCE and event.step < event.steps:
+        if time.monotonic() - (self.shown or self.began) >= PATIENCE and event.step < event.steps:
             where = f"step {event.step}/{event.steps}"
             self.held = self._line(event.epoch, f"{where}  {_values(event.metrics)}  {speed}")
             self.flush()
@@ -131,7 +132,9 @@ def _show_start(event: api.Started, config: Config, out: Console) -> None:
     _show(out, "model", f"{config.model.name}: {event.parameters:,} parameters")
     optim = f"{config.optim.name}, lr {config.optim.lr:g}, {config.optim.schedule}"
     _show(out, "training", f"{config.epochs} epochs of {event.steps:,} batches of {config.batch}; {optim}")
-    if event.epoch:
+    if event.run.result is not None:
+        _show(out, "finished", f"before: nothing to do; a larger --epochs (={config.epochs}) goes on")
+    elif event.epoch:
         _show(out, "resuming", f"after epoch {event.epoch} of {event.run.path}")
 
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from jaxcnn.runs.records import append_line, read_json, read_lines, write_json, write_lines
 
 

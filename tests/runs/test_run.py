@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
+
 from jaxcnn import training
 from jaxcnn.config import Config, OptimConfig
 from jaxcnn.runs import Run, environment, is_run, new_folder
@@ -113,7 +114,7 @@ def test_another_config_is_refused(trained: Run, changes: dict, message: str) ->
 
 
 def test_other_data_are_refused(trained: Run) -> None:
-    with pytest.raises(ValueError, match="the data are not those .* counts differ"):
+    with pytest.raises(ValueError, match=r"the data are not those .* counts differ"):
         trained.resume(CONFIG, FACTS | {"counts": {"train": 9}})
 
 

@@ -1,0 +1,155 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jaxcnn import api, training
+from jaxcnn.cli import output, train
+from jaxcnn.cli.dispatch import Terminated
+from jaxcnn.config import PRESETS
+from jaxcnn.runs import Run
+
+COMMAND = [sys.executable, "-c", "import sys; from jaxcnn.cli import main; sys.exit(main())"]
+
+
+def test_a_run_from_the_first_line_to_its_evaluation(command, small) -> None:
+    code, out, err = command("train", *small, "--out", "run")
+    lines = out.splitlines()
+    assert (code, err) == (0, "")
+    names = ["device", "data", "model", "training", "compiling", "epoch", "epoch", "test", "run", "next"]
+    assert [line.split()[0] for line in lines[: len(names)]] == names
+    assert "650 parameters" in lines[2]
+    assert "2 epochs of 20 batches of 64" in lines[3]
+    result = Run.open("run").result
+    assert f"test accuracy {result['accuracy']:.2%}" in lines[7]
+
+    code, out, _ = command("evaluate", "run", "--json")
+    measured = json.loads(out)
+    assert code == 0
+    assert {
+        name: measured[name] for name in ("accuracy", "loss", "epoch", "per_class_accuracy")
+    }.items() <= result.items()
+    code, out, _ = command("evaluate", "run", "--split", "validation")
+    assert code == 0
+    assert out.startswith("validation accuracy")
+    code, out, _ = command("summary", "run", "--json")
+    assert json.loads(out)["totals"]["parameters"] == result["parameters"]
+
+
+def test_the_same_out_resumes(command, small) -> None:
+    assert command("train", *small, "--out", "run")[0] == 0
+    code, out, _ = command("train", "--out", "run")
+    assert code == 0
+    assert "nothing to do" in out
+    code, out, _ = command("train", "--out", "run", "--epochs", "3")
+    assert code == 0
+    assert "resuming   after epoch 2" in out
+    assert Run.open("run").result["epochs"] == 3
+    code, _, err = command("train", "--out", "run", "--epochs", "3", "--seed", "9")
+    assert (code, "`seed` was 0 and is 9" in err) == (2, True)
+
+
+def test_a_process_prints_one_document(tmp_path: Path, small) -> None:
+    process = subprocess.run(
+        [*COMMAND, "train", *small, "--json"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0
+    document = json.loads(process.stdout)
+    assert {"accuracy", "loss", "parameters", "seconds", "compile_s", "run", "epoch"} <= document.keys()
+    assert Run.open(tmp_path / document["run"]).path.parent.name == "checkpoints"
+    assert "Warning" not in process.stderr
+    assert process.stderr.splitlines()[0].startswith("device")
+
+
+def test_a_terminated_process_tells_how_to_go_on(tmp_path: Path, small) -> None:
+    argv = [*COMMAND, "train", *small, "--epochs", "100000", "--out", "run"]
+    with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        os.kill(process.pid, signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    run = Run.open(tmp_path / "run")
+    epoch = run.progress(run.latest_step()).epoch
+    assert err.strip() == f"jaxcnn: interrupted, epoch {epoch} is saved; go on with: jaxcnn train --out run"
+    assert len(run.metrics()) == epoch
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[BaseException]], None]:
+    """Makes training raise something before its first step."""
+
+    def stop(error: type[BaseException]) -> None:
+        def epochs(*_, **__):
+            raise error
+
+        monkeypatch.setattr(training, "epochs", epochs)
+
+    return stop
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_an_interruption_has_its_exit_code(command, small, stopped, error: type[BaseException], code: int) -> None:
+    stopped(error)
+    got, _, err = command("train", *small, "--out", "run")
+    assert got == code
+    assert "interrupted, before its first epoch ended; go on with: jaxcnn train --out run" in err
+
+
+def test_a_profile_is_written(command, small, tmp_path: Path) -> None:
+    assert command("train", *small, "--profile", "trace")[0] == 0
+    assert list((tmp_path / "trace").rglob("*.xplane.pb"))
+
+
+def test_the_lowering_is_the_configs(command, small, stopped, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped(KeyboardInterrupt)
+    assert "convolutions: canonical" in command("train", *small)[1]
+    assert "convolutions: xla" in command("train", *small, "--lowering", "xla")[1]
+    monkeypatch.setenv("JAXCNN_LOWERING", "xla")
+    assert "convolutions: xla" in command("train", *small)[1]
+
+
+def test_what_the_device_lacks_ends_with_1(command, small, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_, **__):
+        raise training.OutOfMemoryError("batch", 64)
+
+    monkeypatch.setattr(api, "fit_events", fail)
+    code, out, err = command("train", *small)
+    assert (code, out) == (1, "")
+    assert err == "jaxcnn: error: out of memory with `batch` (=64): try `batch` 32\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ([], PRESETS["digits"]),
+        (["fashion_mnist"], PRESETS["fashion_mnist"]),
+        (["--epochs", "3", "fashion_mnist"], ("epochs", 3)),
+        (["fashion_mnist", "--optim.lr", "0.5"], ("optim.lr", 0.5)),
+        (["--augment.flip"], ("augment.flip", True)),
+        (["fashion_mnist", "--augment.no-flip"], ("augment.flip", False)),
+        (["--model.width", "None"], ("model.width", None)),
+        (["--last-batch", "wrap"], ("last_batch", "wrap")),
+    ],
+)
+def test_flags_fill_the_config(argv: list[str], expected) -> None:
+    config = train.read(argv).config
+    if isinstance(expected, tuple):
+        name, value = expected
+        for part in name.split("."):
+            config = getattr(config, part)
+        assert config == value
+    else:
+        assert config == expected
+
+
+def test_json_is_strict(capsys: pytest.CaptureFixture[str]) -> None:
+    output.emit_json({"loss": float("nan"), "list": [float("inf"), 1]})
+    assert json.loads(capsys.readouterr().out) == {"loss": None, "list": [None, 1]}
