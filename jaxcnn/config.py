@@ -239,10 +239,10 @@ PRESETS: dict[str, Config] = {
     ),
     "fashion_mnist": Config(
         data=DataConfig("fashion_mnist"),
-        model=ModelConfig("small_cnn", width=32),
+        model=ModelConfig("small_cnn", width=16),
         augment=AugmentConfig(flip=True),
-        optim=OptimConfig("adamw", lr=3e-3, weight_decay=1e-2, warmup=1),
-        epochs=10,
+        optim=OptimConfig("adamw", lr=4e-3, weight_decay=1e-2, warmup=1),
+        epochs=12,
         select="last",
     ),
 }
