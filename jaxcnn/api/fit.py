@@ -189,12 +189,12 @@ def fit_events(
                     if saving:
                         saving.settle()
                     step, best = int(event.state.step), event.progress.best_epoch * steps
-                    saving = _Saving(run, run.save(event.state, event.progress), (step, best))
                     now = time.perf_counter()
                     row = {"epoch": event.epoch, "step": step, "lr": float(schedule(step - 1))}
                     row |= {"train": plain(event.train), "validation": plain(event.validation)}
                     row |= {"seconds": now - clock, "images_per_s": steps * config.batch / train_s}
-                    run.record(row)
+                    run.record(row)  # before the checkpoint: a row without one is forgotten, one cannot lack its row
+                    saving = _Saving(run, run.save(event.state, event.progress), (step, best))
                     clock, train_s = now, 0.0
             yield event
     finally:

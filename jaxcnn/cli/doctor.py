@@ -1,7 +1,5 @@
 """`jaxcnn doctor`: what there is to compute with, and whether it computes right."""
 
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -10,7 +8,6 @@ from typing import Any
 from jaxcnn.cli.arguments import Common, parse
 from jaxcnn.cli.output import emit_json, quiet, show_facts
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 OPTIONAL = {"matplotlib": "figures of the experiments", "pytest": "the tests"}
 
 
@@ -25,17 +22,17 @@ def main(argv: Sequence[str]) -> int:
     quiet(debug=arguments.debug)
     import jax
 
-    from jaxcnn import data, lowering
+    from jaxcnn import data, lowering, runs
     from jaxcnn.data.cache import root
 
     in_use = lowering.enable()
     problem = check_convolution()
+    here = runs.environment()
     facts: dict[str, Any] = {
-        "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in ("jaxcnn", *PACKAGES)},
+        **{name: here[name] for name in ("python", "platform", "packages", "commit", "flags")},
         "optional": {name: _version(name) for name in OPTIONAL},
         "devices": [f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices()],
-        "cpus": os.cpu_count(),
+        "cpus": here["cpus"],
         "lowering": {"tier": in_use.tier, "reason": in_use.reason},
         "cache": str(root()),
         "data": {name: data.state(name) for name in data.available()},
@@ -86,8 +83,10 @@ def _line(name: str, value: Any) -> str:
             return ", ".join(
                 f"{package} {version or 'missing'} ({OPTIONAL[package]})" for package, version in value.items()
             )
-        case "packages" | "data":
-            return ", ".join(f"{key} {text}" for key, text in value.items())
+        case "packages" | "data" | "flags":
+            return ", ".join(f"{key} {text}" for key, text in value.items()) or "none"
+        case "commit":
+            return value or "none: no git checkout"
         case "devices":
             return ", ".join(value)
     return str(value)

@@ -70,7 +70,9 @@ def test_the_config_chooses(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", dataclasses.replace(CONFIG, select="last"), FACTS)
     run.save(state(2), Progress(1, 0.5, 1)).result()
     run.save(state(4), Progress(2, 0.5, 1)).result()
-    assert run.chosen_step() == 4
+    assert (run.chosen_step(), run.best_step()) == (4, 2)
+    run.save(state(6), Progress(3, 0.6, 3)).result()
+    assert (run.chosen_step(), run.best_step()) == (6, 6)
 
 
 def test_what_was_half_written_is_no_checkpoint(trained: Run) -> None:
