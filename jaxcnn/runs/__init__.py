@@ -2,6 +2,7 @@
 
 from jaxcnn.runs.checkpoint import Saving
 from jaxcnn.runs.environment import environment
-from jaxcnn.runs.run import Run, is_run, new_folder
+from jaxcnn.runs.folder import is_run, new_folder
+from jaxcnn.runs.run import Run
 
 __all__ = ["Run", "Saving", "environment", "is_run", "new_folder"]

@@ -5,7 +5,6 @@ import json
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from jaxcnn.config import Config, config_from_dict
 from jaxcnn.data import Preprocessing
 from jaxcnn.runs import checkpoint
 from jaxcnn.runs.environment import environment
+from jaxcnn.runs.folder import is_run
 from jaxcnn.runs.records import append_line, read_json, read_lines, write_json, write_lines
 from jaxcnn.training import Progress, TrainState
 
@@ -256,51 +256,6 @@ class Run:
 
     def _step(self, step: int) -> Path:
         return self.path / "steps" / str(step)
-
-
-def is_run(path: str | Path) -> bool:
-    """Tell whether a folder is that of a run.
-
-    Args:
-        path: The folder, which need not exist.
-
-    Returns:
-        Whether a config.json is in it.
-
-    Example:
-        >>> is_run("/no/such/folder")
-        False
-    """
-    return (Path(path) / "config.json").is_file()
-
-
-def new_folder(name: str, root: str | Path = "checkpoints") -> Path:
-    """Return a folder for a new run, ROOT/DATE_NAME, numbered where that is taken, and make it.
-
-    Args:
-        name: What the run is called; what no file name should hold becomes a hyphen.
-        root: The folder of all runs.
-
-    Returns:
-        An empty folder.
-
-    Example:
-        >>> import tempfile
-        >>> root = tempfile.mkdtemp()
-        >>> first, second = new_folder("digits", root), new_folder("digits", root)
-        >>> second.name == f"{first.name}-2"
-        True
-    """
-    name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
-    stem = f"{datetime.now():%Y-%m-%d}_{name}"
-    number = 1
-    while True:
-        path = Path(root) / (stem if number == 1 else f"{stem}-{number}")
-        try:
-            path.mkdir(parents=True)  # fails where it exists, so that two processes never share one
-            return path
-        except FileExistsError:
-            number += 1
 
 
 def _check_config(run: Run, config: Config) -> None:
