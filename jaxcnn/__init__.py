@@ -9,9 +9,9 @@ from typing import Any
 __version__ = "0.1.0"
 
 _SUBMODULES = (
-    "analysis", "config", "data", "functional", "lowering", "models", "nn", "runs", "training",
+    "analysis", "api", "config", "data", "functional", "lowering", "models", "nn", "runs", "training",
 )  # fmt: skip
-_FROM = {"fit": "jaxcnn.api", "load": "jaxcnn.api"}
+_FROM = {"evaluate": "jaxcnn.api", "fit": "jaxcnn.api", "load": "jaxcnn.api"}
 
 __all__ = ["__version__", *_SUBMODULES, *_FROM]  # pyright: ignore[reportUnsupportedDunderAll]
 

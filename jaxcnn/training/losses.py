@@ -18,7 +18,7 @@ def cross_entropy(
     targets: Int[Array, "*batch"],
     *,
     label_smoothing: float = 0.0,
-    class_weights: Float[Array, "classes"] | None = None,
+    class_weights: Float[Array, " classes"] | None = None,
 ) -> Float[Array, ""]:
     """Return the cross-entropy of the softmax of the outputs with the true classes.
 
@@ -119,7 +119,7 @@ def sigmoid_binary_cross_entropy(outputs: Float[Array, "*shape"], targets: Num[A
     return jnp.mean(optax.losses.sigmoid_binary_cross_entropy(outputs.astype(dtype), targets.astype(dtype)))
 
 
-def balanced_class_weights(targets: Int[np.ndarray, "n"], classes: int) -> Float[Array, "classes"]:
+def balanced_class_weights(targets: Int[np.ndarray, " n"], classes: int) -> Float[Array, " classes"]:
     """Return weights that make every class count alike: n / (classes * examples of the class).
 
     Args:
@@ -143,7 +143,7 @@ def balanced_class_weights(targets: Int[np.ndarray, "n"], classes: int) -> Float
     return jnp.asarray(np.where(counts > 0, weights, 0), jnp.float32)
 
 
-def check_labels(targets: Int[np.ndarray, "n"], classes: int) -> None:
+def check_labels(targets: Int[np.ndarray, " n"], classes: int) -> None:
     """Raise where a label is outside 0 to classes - 1.
 
     Args:
@@ -169,7 +169,7 @@ def check_labels(targets: Int[np.ndarray, "n"], classes: int) -> None:
         )
 
 
-def make_loss(config: LossConfig, targets: Int[np.ndarray, "n"], classes: int) -> Measure:
+def make_loss(config: LossConfig, targets: Int[np.ndarray, " n"], classes: int) -> Measure:
     """Build the cross-entropy that a config asks for.
 
     Args:

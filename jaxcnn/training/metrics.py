@@ -86,7 +86,7 @@ def confusion_matrix(
 
 def per_class_accuracy(
     outputs: Float[Array, "*batch classes"], targets: Int[Array, "*batch"]
-) -> Float[Array, "classes"]:
+) -> Float[Array, " classes"]:
     """Return, for each class, the share of its examples that are predicted right (recall).
 
     Args:

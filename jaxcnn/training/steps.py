@@ -173,7 +173,7 @@ def steps_per_epoch(n: int, batch: int, last_batch: LastBatch = "drop") -> int:
 
 def epoch_order(
     key: Array, n: int, batch: int, *, epoch: int, last_batch: LastBatch = "drop"
-) -> Int[Array, "examples"]:
+) -> Int[Array, " examples"]:
     """Draw the order of the examples in one epoch.
 
     Args:
