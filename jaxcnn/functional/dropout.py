@@ -8,7 +8,7 @@ from jaxtyping import Key, Num
 from jaxcnn.functional import window as win
 
 
-def dropout(x: Num[Array, "*shape"], rate: float, *, key: Key[Array, ""]) -> Num[Array, "*shape"]:
+def dropout(x: Num[Array, "*shape"], rate: int | float, *, key: Key[Array, ""]) -> Num[Array, "*shape"]:
     """Set a random share of the values to zero, and scale the others up by `1 / (1 - rate)`.
 
     The expected output is the input, so evaluation applies nothing.

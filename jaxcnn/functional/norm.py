@@ -203,19 +203,9 @@ def instance_norm(
 def _standardize(
     x: Array, scale: Array, offset: Array, axes: tuple[int, ...], epsilon: float
 ) -> tuple[Array, Array, Array]:
-    """Return `scale (x - mean) / sqrt(variance + epsilon) + offset`, the mean and the variance over `axes`.
-
-    The statistics are read in one pass, from values shifted by one of them: E[d^2] - E[d]^2 then loses nothing to
-    a large mean, and constant values have variance 0 exactly.
-    """
-    wide = x.astype(scale.dtype)
-    shift = wide[tuple(slice(1) if axis in axes else slice(None) for axis in range(x.ndim))]
-    shifted = wide - shift
-    distance = shifted.mean(axes, keepdims=True)
-    variance = jnp.maximum(jnp.square(shifted).mean(axes, keepdims=True) - jnp.square(distance), 0)
-    mean = shift + distance
-    y = (wide - mean) * (lax.rsqrt(variance + epsilon) * scale) + offset
-    return y.astype(x.dtype), mean, variance
+    """Return `scale (x - mean) / sqrt(variance + epsilon) + offset`, the mean and the variance over `axes`."""
+    centred, mean, variance = _centre(x.astype(scale.dtype), axes)
+    return (centred * (lax.rsqrt(variance + epsilon) * scale) + offset).astype(x.dtype), mean, variance
 
 
 @_standardize.defjvp
@@ -226,13 +216,27 @@ def _standardize_jvp(axes, epsilon, primals, tangents):
     """
     (x, scale, offset), (dx, dscale, doffset) = primals, tangents
     y, mean, variance = _standardize(x, scale, offset, axes, epsilon)
-    centred, dx = x.astype(scale.dtype) - mean, dx.astype(scale.dtype)
-    inverse = lax.rsqrt(variance + epsilon)
+    centred, _, _ = _centre(x.astype(scale.dtype), axes)
+    inverse, dx = lax.rsqrt(variance + epsilon), dx.astype(scale.dtype)
     dmean = dx.mean(axes, keepdims=True)
     dvariance = 2 * (centred * dx).mean(axes, keepdims=True)
     slope = inverse * dscale - 0.5 * inverse**3 * scale * dvariance
     dy = inverse * scale * dx + centred * slope + (doffset - inverse * scale * dmean)
     return (y, mean, variance), (dy.astype(x.dtype), dmean, dvariance)
+
+
+def _centre(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    """Return x minus its mean over `axes`, the mean and the variance.
+
+    The statistics are read in one pass, of distances to the first value: a large mean then costs no digits, and values
+    that are all the same have variance 0 exactly. Should the first of n values be far out, all alone, the variance is
+    still known to about n units of rounding.
+    """
+    shift = x[tuple(slice(1) if axis in axes else slice(None) for axis in range(x.ndim))]
+    distances = x - shift
+    distance = distances.mean(axes, keepdims=True)
+    variance = jnp.maximum(jnp.square(distances).mean(axes, keepdims=True) - jnp.square(distance), 0)
+    return distances - distance, shift + distance, variance
 
 
 def _arguments(x: Array, scale: Array | None, offset: Array | None) -> tuple[Array, Array, Array]:

@@ -153,7 +153,7 @@ def lp_pool(
     x: Num[Array, "*batch_and_spatial channels"],
     window: win.Sizes,
     *,
-    p: float = 2,
+    p: int | float = 2,
     strides: win.Sizes | None = None,
     padding: win.Padding = "VALID",
     padding_mode: str = "zeros",
@@ -162,8 +162,8 @@ def lp_pool(
 ) -> Num[Array, "*batch_and_output channels"]:
     """Take the p-norm of every window.
 
-    `y[i] = (sum_p |x[S i + D p - low]|^p)^(1/p)`, of absolute values (ONNX's definition; PyTorch has x^p, and scales
-    up a window that hangs over the end). Its gradient at a window of zeros is 0, where PyTorch's is NaN.
+    `y[i] = (sum_q |x[S i + D q - low]|^p)^(1/p)`, of absolute values (ONNX's definition; PyTorch has x^p, and scales
+    up a window that hangs over the end). Where it has no gradient, at zeros, it is taken as 0, as in PyTorch.
 
     Args:
         x: Map, `(*batch, *spatial, channels)`.
@@ -196,7 +196,8 @@ def lp_pool(
 
     def norm(x: Array, place: win.Geometry, reducer: Any, counts: np.ndarray) -> Array:
         del counts
-        total = _reduce_window(jnp.abs(x) ** order, place, reducer)
+        magnitude = x if order % 2 == 0 else x * jnp.sign(x)  # |x|, but with slope 0 at 0, where jnp.abs has 1
+        total = _reduce_window(magnitude**order, place, reducer)
         nothing = total == 0  # the root has no slope there: keep it away from the gradient
         return jnp.where(nothing, 0, jnp.where(nothing, 1, total) ** (1 / order))
 
@@ -221,25 +222,26 @@ def _pool(
     if len(window) not in (1, 2, 3):
         raise ValueError(f"`window` (={window}) must have one size for each of 1 to 3 spatial axes, as in (2, 2)")
     dtype, (x, batch) = x.dtype, win.merge_batch(x, len(window))
-    sizes = x.shape[1:-1]
-    place = win.geometry(
-        sizes,
-        window,
+    x = x.astype(jnp.promote_types(dtype, jnp.float32))
+    settle = partial(
+        win.geometry,
+        window=window,
         strides=window if strides is None else strides,
-        padding=padding,
         dilation=dilation,
         ceil_mode=ceil_mode,
     )
-    counts = _counts(place, sizes, padding_counts=count_include_pad or padding_mode != "zeros")
+    place = settle(x.shape[1:-1], padding=padding)
+    if padding_mode != "zeros":
+        x = win.pad(x, place.padding, padding_mode)
+        place = settle(x.shape[1:-1])
+    counts = _counts(place, x.shape[1:-1], padding_counts=count_include_pad)
     if not counts.all():
         raise ValueError(
             f"`padding` (={place.padding}) lets a `window` (={window}) see nothing but padding on a map of sizes "
-            f"{sizes}; pad less"
+            f"{x.shape[1:-1]}; pad less"
         )
-    fill = NEUTRAL[reducer]
-    x = x.astype(jnp.promote_types(dtype, jnp.float32))
-    x = win.pad(x, place.padding, padding_mode, value=fill)
-    x = win.pad(x, [(0, n) for n in place.overhang], "zeros", value=fill)
+    beyond = [(low, high + more) for (low, high), more in zip(place.padding, place.overhang, strict=True)]
+    x = win.pad(x, beyond, "zeros", value=NEUTRAL[reducer])
     y = reduce(x, place, reducer, counts).astype(dtype)
     return y.reshape(*batch, *y.shape[1:])
 

@@ -90,9 +90,9 @@ def geometry(
                 f"({low}, {high}) is {n + low + high}; pad more, or take a smaller window"
             )
         out, rest = divmod(n + low + high - span, s)
-        ceil = ceil_mode and rest > 0 and (out + 1) * s < n + low
-        output.append(out + 1 + ceil)
-        overhang.append(s - rest if ceil else 0)
+        begin_inside = -(-(n + low) // s)
+        output.append(min(out + 1 + (rest > 0), begin_inside) if ceil_mode else out + 1)
+        overhang.append(s - rest if output[-1] > out + 1 else 0)
     return Geometry(window, strides, amounts, dilation, tuple(output), tuple(overhang))
 
 
