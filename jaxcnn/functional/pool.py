@@ -195,11 +195,10 @@ def lp_pool(
     order = int(p) if p == int(p) else p
 
     def norm(x: Array, place: win.Geometry, reducer: Any, counts: np.ndarray) -> Array:
-        del counts
         magnitude = x if order % 2 == 0 else x * jnp.sign(x)  # |x|, but with slope 0 at 0, where jnp.abs has 1
         total = _reduce_window(magnitude**order, place, reducer)
-        nothing = total == 0  # the root has no slope there: keep it away from the gradient
-        return jnp.where(nothing, 0, jnp.where(nothing, 1, total) ** (1 / order))
+        zero = total == 0  # the root has no slope there: keep it away from the gradient
+        return jnp.where(zero, 0, jnp.where(zero, 1, total) ** (1 / order))
 
     return _pool(x, window, strides, padding, padding_mode, dilation, ceil_mode, lax.add, norm, True)
 
@@ -223,13 +222,8 @@ def _pool(
         raise ValueError(f"`window` (={window}) must have one size for each of 1 to 3 spatial axes, as in (2, 2)")
     dtype, (x, batch) = x.dtype, win.merge_batch(x, len(window))
     x = x.astype(jnp.promote_types(dtype, jnp.float32))
-    settle = partial(
-        win.geometry,
-        window=window,
-        strides=window if strides is None else strides,
-        dilation=dilation,
-        ceil_mode=ceil_mode,
-    )
+    strides = window if strides is None else strides
+    settle = partial(win.geometry, window=window, strides=strides, dilation=dilation, ceil_mode=ceil_mode)
     place = settle(x.shape[1:-1], padding=padding)
     if padding_mode != "zeros":
         x = win.pad(x, place.padding, padding_mode)
@@ -260,20 +254,13 @@ def _counts(place: win.Geometry, sizes: tuple[int, ...], *, padding_counts: bool
 
 def _reduce_window(x: Array, place: win.Geometry, reducer: Any) -> Array:
     """Reduce the windows of a padded map, `(batch, *spatial, channels)`."""
-    return lax.reduce_window(
-        x,
-        np.array(NEUTRAL[reducer], x.dtype),
-        reducer,
-        (1, *place.window, 1),
-        (1, *place.strides, 1),
-        "VALID",
-        window_dilation=(1, *place.dilation, 1),
-    )
+    window, strides, dilation = ((1, *sizes, 1) for sizes in (place.window, place.strides, place.dilation))
+    neutral = np.array(NEUTRAL[reducer], x.dtype)
+    return lax.reduce_window(x, neutral, reducer, window, strides, "VALID", window_dilation=dilation)
 
 
 def _extremum(x: Array, place: win.Geometry, reducer: Any, counts: np.ndarray) -> Array:
     """Reduce windows to their maximum or minimum; a large window keeps XLA's derivative, which is not unrolled."""
-    del counts
     unrolled = math.prod(place.window) <= MOST_UNROLLED
     return (_first_extremum if unrolled else _reduce_window)(x, place, reducer)
 
