@@ -1,7 +1,6 @@
 """`jaxcnn train`: a preset and flags, to a run."""
 
 import contextlib
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from jaxcnn.cli.arguments import Common, parse
-from jaxcnn.cli.dispatch import Terminated
+from jaxcnn.cli.interrupt import Interrupts
 from jaxcnn.cli.output import console, emit_json, quiet
 from jaxcnn.config import PRESETS, Config, unknown
 
@@ -48,18 +47,15 @@ def main(argv: Sequence[str]) -> int:
     preset = arguments.preset or DEFAULT
     name = preset if config.data.name == PRESETS[preset].data.name else None
     seen: list[Any] = []
-    before = signal.signal(signal.SIGTERM, _terminate)
+    run = api.fit_events(config.model.name, config.data, config, out=arguments.out, name=name)
     try:
-        with contextlib.closing(
-            api.fit_events(config.model.name, config.data, config, out=arguments.out, name=name)
-        ) as events:
-            finished = watch(_profiled(_noting(events, seen), arguments.profile), config, out)
+        with Interrupts() as interrupts, contextlib.closing(run) as events:
+            kept = interrupts.between(_noting(events, seen))
+            finished = watch(_profiled(kept, arguments.profile), config, out)
     except KeyboardInterrupt:
         if seen:
             _tell_how_to_go_on(seen[0].run)
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
     show_end(finished, config, out)
     if arguments.json:
         emit_json({"run": str(finished.run.path), **finished.result})
@@ -116,10 +112,6 @@ def _profiled(events: Iterator[Any], folder: str | None) -> Iterator[Any]:
     finally:
         if tracing:
             jax.profiler.stop_trace()
-
-
-def _terminate(*_: Any) -> None:
-    raise Terminated
 
 
 def _tell_how_to_go_on(run: Any) -> None:

@@ -78,7 +78,9 @@ def test_a_terminated_process_tells_how_to_go_on(tmp_path: Path, small) -> None:
     assert process.returncode == 143
     run = Run.open(tmp_path / "run")
     epoch = run.progress(run.latest_step()).epoch
-    assert err.strip() == f"jaxcnn: interrupted, epoch {epoch} is saved; go on with: jaxcnn train --out run"
+    first, last = (line for line in err.splitlines() if line)
+    assert first.startswith("jaxcnn: stopping after these steps")
+    assert last == f"jaxcnn: interrupted, epoch {epoch} is saved; go on with: jaxcnn train --out run"
     assert len(run.metrics()) == epoch
 
 
