@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 from references import pool as reference
+from references.arrays import normal
 from references.tolerance import TOLERANCE
 
 from jaxcnn import functional as F
@@ -29,7 +30,7 @@ KINDS = {
 def test_they_equal_loops(axes: list[tuple[int, int]], dtype: str, seed: int) -> None:
     sizes, outputs = (tuple(column) for column in zip(*axes, strict=True))
     spatial_axes = tuple(range(-1 - len(axes), -1))
-    x = jax.random.normal(jax.random.key(seed), (2, *sizes, 2)).astype(dtype)
+    x = normal(seed, (2, *sizes, 2), dtype)
     for adaptive, whole, reduce in KINDS.values():
         y = jax.jit(partial(adaptive, output_size=outputs, spatial_axes=spatial_axes))(x)
         z = jax.jit(partial(whole, spatial_axes=spatial_axes))(x)

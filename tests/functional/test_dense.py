@@ -4,15 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import Array
 from jax.test_util import check_grads
+from references.arrays import normal
 from references.tolerance import TOLERANCE
 
 from jaxcnn import functional as F
-
-
-def normal(seed: int, shape: tuple[int, ...], dtype: str = "float32") -> Array:
-    return jax.random.normal(jax.random.key(seed), shape).astype(dtype)
 
 
 @pytest.mark.parametrize("batch", [(), (5,), (2, 3), (0,)])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jax import Array
 from jax.test_util import check_grads
 from references import pool as reference
+from references.arrays import normal
 from references.conv import same_padding
 from references.tolerance import TOLERANCE
 
@@ -40,10 +41,6 @@ KINDS = {
     "l2.5": (partial(F.lp_pool, p=2.5), partial(norm, p=2.5), True),
 }
 """The operation, its reference on the values of a window, and whether padded zeros are among these."""
-
-
-def normal(seed: int, shape: tuple[int, ...], dtype: str = "float32") -> Array:
-    return jax.random.normal(jax.random.key(seed), shape).astype(dtype)
 
 
 def close(ours: Array, expected: np.ndarray, dtype: str = "float32") -> None:
