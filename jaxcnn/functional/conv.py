@@ -266,7 +266,7 @@ def dense_to_conv(
     Reference:
         CS231n, "Convolutional networks": converting fully connected layers to convolutional layers.
     """
-    window = win.per_axis("window", tuple(window), len(window))
+    window = win.window_sizes(window)
     positions = math.prod(window)
     if kernel.ndim != 2 or kernel.shape[0] % positions:
         raise ValueError(

@@ -217,9 +217,7 @@ def _pool(
 ) -> Array:
     """Make all arguments canonical, pad, and let `reduce` see windows of a padded map: every pool's one way."""
     (x,) = win.floating(x=x)
-    window = () if isinstance(window, int) else tuple(window)
-    if len(window) not in (1, 2, 3):
-        raise ValueError(f"`window` (={window}) must have one size for each of 1 to 3 spatial axes, as in (2, 2)")
+    window = win.window_sizes(window)
     dtype, (x, batch) = x.dtype, win.merge_batch(x, len(window))
     x = x.astype(jnp.promote_types(dtype, jnp.float32))
     strides = window if strides is None else strides

@@ -129,12 +129,12 @@ def padding_amounts(
         totals = [max((-(-n // s) - 1) * s + span - n, 0) for n, span, s in zip(sizes, spans, strides, strict=True)]
         less_first = [(total // 2, total - total // 2) for total in totals]
         return tuple((high, low) if padding == "SAME_LOWER" else (low, high) for low, high in less_first)
-    entries = (padding,) * rank if isinstance(padding, int | np.integer) else tuple(padding)
+    entries = tuple(padding) if np.iterable(padding) else (padding,) * rank
     if len(entries) != rank:
         raise ValueError(
             f"`padding` (={padding!r}) must have one entry for each of the {rank} spatial axes, got {len(entries)}"
         )
-    pairs = tuple((e, e) if isinstance(e, int | np.integer) else tuple(e) for e in entries)
+    pairs = tuple(tuple(e) if np.iterable(e) else (e, e) for e in entries)
     for pair in pairs:
         if len(pair) != 2 or not all(isinstance(p, int | np.integer) and p >= 0 for p in pair):
             raise ValueError(
@@ -163,12 +163,34 @@ def per_axis(name: str, value: Sizes, rank: int, *, least: int = 1) -> tuple[int
         >>> per_axis("strides", 2, 3)
         (2, 2, 2)
     """
-    entries = (value,) * rank if isinstance(value, int | np.integer) else tuple(value)
+    entries = tuple(value) if np.iterable(value) else (value,) * rank
     if len(entries) != rank:
         raise ValueError(f"`{name}` (={value!r}) must be an int or have {rank} entries, one a spatial axis")
     if not all(isinstance(e, int | np.integer) and not isinstance(e, bool) and e >= least for e in entries):
         raise ValueError(f"`{name}` (={value!r}) must be at least {least} on every axis, and whole")
     return tuple(int(e) for e in entries)
+
+
+def window_sizes(window: Sizes) -> tuple[int, ...]:
+    """Return the sizes of a window, whose number is the number of spatial axes.
+
+    Args:
+        window: One size a spatial axis.
+
+    Returns:
+        A tuple of 1 to 3 ints.
+
+    Raises:
+        ValueError: A single number, a wrong number of sizes, or one that is not positive.
+
+    Example:
+        >>> window_sizes([3, 3])
+        (3, 3)
+    """
+    sizes = tuple(window) if np.iterable(window) else ()
+    if len(sizes) not in (1, 2, 3):
+        raise ValueError(f"`window` (={window!r}) must be a tuple with a size for each of 1 to 3 spatial axes: (2, 2)")
+    return per_axis("window", sizes, len(sizes))
 
 
 def spatial_positions(ndim: int, spatial_axes: Sequence[int]) -> tuple[int, ...]:

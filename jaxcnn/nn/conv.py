@@ -62,7 +62,7 @@ class Conv(Module):
             win.per_axis(name, channels, 1)
             if channels % groups:
                 raise ValueError(f"`{name}` (={channels}) must be divisible by `groups` (={groups})")
-        window = win.per_axis("window", tuple(window), len(window))
+        window = win.window_sizes(window)
         shape = (*window, in_channels // groups, out_channels)
         self.kernel = nnx.Param(kernel_init(rngs.params(), shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(out_channels)) if use_bias else None

@@ -29,7 +29,7 @@ class _Pool(Module):
         dilation: win.Sizes = 1,
         ceil_mode: bool = False,
     ):
-        self.window = tuple(window)
+        self.window = win.window_sizes(window)
         self.strides = strides
         self.padding = padding
         self.padding_mode = padding_mode

@@ -105,6 +105,8 @@ def test_sequential_draws_each_dropout_by_a_key_of_its_own():
         (lambda: nn.GroupNorm(6, groups=4), r"`channels` \(=6\) must be divisible by `groups` \(=4\)"),
         (lambda: nn.BatchNorm(0), r"`channels` \(=0\)"),
         (lambda: nn.Dropout(1.0), r"`rate` \(=1.0\)"),
+        (lambda: nn.Conv(3, 16, 3, rngs=rngs()), r"`window` \(=3\) must be a tuple"),
+        (lambda: nn.MaxPool(2), r"`window` \(=2\) must be a tuple"),
         (lambda: nn.GlobalPool("mean"), "unknown global pool 'mean'"),
         (lambda: nn.AdaptivePool("min", 2), "unknown adaptive pool 'min'"),
         (lambda: nn.Activation("rellu"), "unknown activation 'rellu': did you mean 'relu'"),
