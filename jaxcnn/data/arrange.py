@@ -53,8 +53,8 @@ def from_arrays(
     then for validation.
 
     Args:
-        train: Inputs (n, *spatial, channels), uint8 or a float type, and targets: class indices (n,), or n of
-            whatever your loss takes.
+        train: Inputs (n, *spatial, channels), uint8 or a float type, and targets: class indices (n,), where
+            False and True count as 0 and 1, or n of whatever numbers your loss takes.
         validation: Inputs and targets, or the share of the training examples to hold out.
         test: Inputs and targets, or the share of all training examples to hold out.
         classes: Names of the classes. By default the indices' own digits, where targets are class indices.
@@ -67,7 +67,7 @@ def from_arrays(
 
     Raises:
         ValueError: The arrays do not make a data set: see `check`.
-        TypeError: Inputs are neither bytes nor floats.
+        TypeError: Inputs are neither bytes nor floats, or targets are no numbers.
 
     Example:
         >>> inputs = np.arange(20 * 8 * 8, dtype=np.float32).reshape(20, 8, 8, 1)
@@ -111,7 +111,7 @@ def _split(name: str, pair: tuple[Any, Any], spatial_rank: int) -> Split:
         raise TypeError(f"`{name}` inputs are {inputs.dtype}; expected uint8 or floats: `x.astype('float32')`")
     if inputs.dtype == np.float64:
         inputs = inputs.astype(np.float32)
-    if targets.dtype.kind in "iu":
+    if targets.dtype.kind in "iub":
         targets = targets.astype(np.int32)
     return Split(inputs, targets)
 

@@ -47,6 +47,12 @@ def test_targets_need_not_be_classes(targets: np.ndarray) -> None:
     assert data.describe(dataset)["class_counts"] == {}
 
 
+def test_booleans_are_classes() -> None:
+    dataset = data.from_arrays((BYTES, LABELS == 1))
+    assert dataset.classes == ("0", "1")
+    assert dataset.test.targets.dtype == np.int32
+
+
 def with_value(array: np.ndarray, index: int, value: float) -> np.ndarray:
     changed = np.array(array)
     changed[index] = value
@@ -63,6 +69,16 @@ def with_value(array: np.ndarray, index: int, value: float) -> np.ndarray:
         ({"test": (BYTES[:2], LABELS[:1])}, ValueError, "`test` has 2 inputs, but 1 targets"),
         ({"test": (BYTES[:2, :7], LABELS[:2])}, ValueError, r"`test` inputs are of shape \(7, 8, 3\) each, those of"),
         ({"validation": (BYTES[..., :1], LABELS)}, ValueError, r"`validation` inputs are of shape \(8, 8, 1\) each"),
+        ({"test": (BYTES / 255, LABELS)}, ValueError, "`test` inputs are float32, those of `train` uint8: convert one"),
+        ({"test": (BYTES, LABELS / 1)}, ValueError, "`test` targets are float64, those of `train` int32: convert one"),
+        ({"train": (BYTES, LABELS.astype(str))}, TypeError, "`train` targets are <U.*: encode labels as integers"),
+        ({"test": (BYTES, LABELS.astype(object))}, TypeError, "`test` targets are object; .*: encode"),
+        (
+            {"train": (BYTES, LABELS[:, None])},
+            ValueError,
+            r"targets have shape \(60, 1\); expected \(n,\): squeeze them",
+        ),
+        ({"classes": ["a", "b", "a"]}, ValueError, "`classes` holds 'a' 2 times"),
         ({"classes": ["a", "b"]}, ValueError, r"`train` target 2 is 2; expected a class in 0\.\.1"),
         ({"train": (BYTES, LABELS - 1)}, ValueError, r"`train` target 0 is -1; expected a class in 0\.\."),
         ({"train": (BYTES, 0 * LABELS - 1)}, ValueError, r"`train` target 0 is -1; expected a class in 0\.\.0"),
