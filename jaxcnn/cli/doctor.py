@@ -26,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
     from jaxcnn.data.cache import root
 
     in_use = lowering.enable()
-    problem = check_convolution()
+    problem = check_convolution() or check_half_precision()
     here = runs.environment()
     facts: dict[str, Any] = {
         **{name: here[name] for name in ("python", "platform", "packages", "commit", "flags")},
@@ -65,6 +65,30 @@ def check_convolution() -> str | None:
         return "a convolution came out wrong"
     if not np.allclose(gradient, patches.sum((0, 1)).transpose(1, 2, 0)[..., None]):
         return "a convolution's gradient inside a loop came out wrong"
+    return None
+
+
+def check_half_precision() -> str | None:
+    """Compare a small network in bfloat16 with float32, as compiled programs; return what is wrong."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from jaxcnn import functional as F
+
+    draw = np.random.default_rng(0).standard_normal
+    images = jnp.asarray(draw((64, 8, 8, 1)), "bfloat16")
+    kernels = [jnp.asarray(0.1 * draw((3, 3, *channels)), "bfloat16") for channels in ((1, 32), (32, 64), (64, 64))]
+
+    @jax.jit
+    def network(x: jax.Array, kernels: list[jax.Array]) -> jax.Array:
+        x = F.max_pool(jax.nn.relu(F.conv(x, kernels[0])), (2, 2))
+        x = jax.nn.relu(F.conv(x, kernels[1]))
+        return F.max_pool(jax.nn.relu(F.conv(x, kernels[2])), (2, 2)).astype("float32")
+
+    half, single = network(images, kernels), network(images.astype("float32"), [k.astype("float32") for k in kernels])
+    if not np.allclose(half, single, rtol=0.1, atol=0.1 * float(single.max())):
+        return "a network in bfloat16 came out wrong: compute in float32"
     return None
 
 

@@ -15,12 +15,12 @@ from rich.text import Text
 
 
 def quiet(*, debug: bool = False) -> None:
-    """Silence what libraries log and warn of; call it before they are imported."""
+    """Silence what libraries log and warn of; call it before they are imported. What they raise is told all the same."""
     if debug:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    for name in ("absl", "orbax", "tensorflow_datasets"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("absl", "asyncio", "orbax", "tensorflow_datasets"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore")
 
 

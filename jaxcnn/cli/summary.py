@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
     from jaxcnn import analysis, models, nn
 
     config, input_shape, classes = _target(arguments)
-    input_shape, classes = given or input_shape, arguments.classes or classes
+    input_shape, classes = given or input_shape, classes if arguments.classes is None else arguments.classes
     module = jax.eval_shape(
         lambda: models.create(config.name, num_classes=classes, input_shape=input_shape, **config.options())
     )

@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 from jaxcnn.cli.arguments import Common, parse
 from jaxcnn.cli.interrupt import Interrupts
 from jaxcnn.cli.output import console, emit_json, quiet
-from jaxcnn.config import PRESETS, Config, unknown
+from jaxcnn.config import PRESETS, Config, ModelConfig, unknown
 
 DEFAULT = "digits"
 _HINT = ""  # the text itself says what None means
@@ -20,7 +20,9 @@ _HINT = ""  # the text itself says what None means
 
 @dataclass(frozen=True)
 class Arguments(Common):
-    """Train a network, choose its best epoch on the validation set, and measure that on the test set, once.
+    """Train a network, choose an epoch (--select), and measure it on the test set, once.
+
+    Every flag that is not given is the preset's. Another --model.name brings its own model's defaults.
 
     Everything is written to a run's folder. The same --out goes on where it was stopped: `jaxcnn train --out RUN`.
     """
@@ -82,6 +84,9 @@ def read(argv: Sequence[str]) -> Arguments:
         from jaxcnn.runs import Run
 
         default = Run.open(first.out).config
+    named = first.config.model.name
+    if named not in (PRESETS[DEFAULT].model.name, default.model.name):  # another model does not want this one's width
+        default = replace(default, model=ModelConfig(named))
     return parse(Arguments, argv, verb="train", default=replace(Arguments(), config=default))
 
 

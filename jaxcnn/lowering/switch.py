@@ -11,6 +11,7 @@ from jax.interpreters import mlir
 
 from jaxcnn.config import Lowering, unknown
 from jaxcnn.lowering.canonical import Rule, canonical_rule
+from jaxcnn.lowering.fusions import switch_off_wrong_fusions
 
 TIERS = get_args(Lowering)
 
@@ -40,7 +41,8 @@ def enable(tier: str | None = None) -> Status:
     """Compile every convolution for the CPU by a faster rule, in any JAX program.
 
     Derivatives, vmap and scan keep working, since only the last step, the lowering of `lax.conv_general_dilated_p`,
-    changes. Starts no backend. Clears what was compiled before.
+    changes. Starts no backend. Clears what was compiled before. Fusions that this jaxlib is known to compute wrong are
+    switched off, whatever the tier, if no backend has started yet: call it before the first computation.
 
     Args:
         tier: `auto` (the fastest there is), `canonical` or `xla`; None reads the environment variable
@@ -63,6 +65,7 @@ def enable(tier: str | None = None) -> Status:
     if tier not in TIERS:
         raise ValueError(unknown("lowering", tier, TIERS))
     disable()
+    switch_off_wrong_fusions()
     if tier == "xla":
         _status = Status("xla", "asked for")
         return _status

@@ -7,7 +7,7 @@ import jax
 
 
 class NonFiniteLossError(FloatingPointError):
-    """The loss became infinite or NaN.
+    """The loss, or what was measured on the validation set, became infinite or NaN.
 
     Example:
         >>> raise NonFiniteLossError(epoch=2, step=37)
@@ -15,9 +15,10 @@ class NonFiniteLossError(FloatingPointError):
         jaxcnn.training.errors.NonFiniteLossError: the loss is not finite at step 37 of epoch 2: ...
     """
 
-    def __init__(self, *, epoch: int, step: int):
+    def __init__(self, *, epoch: int, step: int | None = None, name: str = "loss"):
+        where = f"after epoch {epoch}" if step is None else f"at step {step} of epoch {epoch}"
         super().__init__(
-            f"the loss is not finite at step {step} of epoch {epoch}: lower `lr`, raise `warmup` or set "
+            f"the {name} is not finite {where}: lower `lr`, raise `warmup` or set "
             "`clip`; in the first steps, look for NaN in the inputs and for labels outside the classes"
         )
         self.epoch = epoch

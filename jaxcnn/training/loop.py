@@ -211,6 +211,8 @@ def epochs(
         )
         with explain_out_of_memory("eval_batch"):
             measured = _on_host(evaluate(state.params, state.statistics, validation))
+        if not math.isfinite(measured.get("loss", 0.0)):
+            raise NonFiniteLossError(epoch=epoch, name="validation loss")
         value = measured[monitor]
         best = now.best_value is None or math.isnan(now.best_value) or sign * value > sign * now.best_value
         now = Progress(epoch, value, epoch) if best else now._replace(epoch=epoch)

@@ -1,5 +1,6 @@
 """The course of the learning rate over a run, by name."""
 
+import math
 from collections.abc import Callable
 
 import optax
@@ -33,7 +34,7 @@ def make_schedule(config: OptimConfig, *, steps_per_epoch: int, epochs: int) -> 
         `schedule(step) -> rate`, as optax takes it.
 
     Raises:
-        ValueError: An unknown name, a negative rate or warm-up, or sizes below 1.
+        ValueError: An unknown name, a rate or warm-up that is negative or not finite, or sizes below 1.
 
     Example:
         >>> from jaxcnn.config import OptimConfig
@@ -51,8 +52,8 @@ def make_schedule(config: OptimConfig, *, steps_per_epoch: int, epochs: int) -> 
         if value < 1:
             raise ValueError(f"`{name}` (={value}) must be at least 1")
     for name in ("lr", "warmup"):
-        if getattr(config, name) < 0:
-            raise ValueError(f"`{name}` (={getattr(config, name)}) must not be negative")
+        if not 0 <= getattr(config, name) < math.inf:
+            raise ValueError(f"`{name}` (={getattr(config, name)}) must be finite, and not negative")
     steps = steps_per_epoch * epochs
     warmup = round(config.warmup * steps_per_epoch)
     if config.schedule == "one-cycle":

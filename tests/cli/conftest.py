@@ -7,7 +7,7 @@ import pytest
 from jaxcnn import lowering
 from jaxcnn.cli import main
 
-SMALL = ("--data.name", "digits", "--model.name", "linear", "--model.width", "None", "--epochs", "2")
+SMALL = ("--data.name", "digits", "--model.name", "linear", "--epochs", "2")
 """Flags of `train` that make it a matter of a second."""
 
 

@@ -99,6 +99,8 @@ def test_summary(command) -> None:
     assert document["totals"]["parameters"] == 11_689_512
     document = json.loads(command("summary", "mlp", "--model.width", "4", "--input", "2x2x1", "--json")[1])
     assert document["input"] == [2, 2, 1]
+    code, _, err = command("summary", "mlp", "--classes", "0")
+    assert (code, "`num_classes` (=0)" in err) == (2, True)
 
 
 def test_data(command) -> None:
@@ -128,3 +130,12 @@ def test_doctor_finds_a_wrong_convolution(command, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(functional, "conv", lambda x, kernel, **options: 2 * conv(x, kernel, **options))
     code, out, _ = command("doctor")
     assert (code, "a convolution came out wrong" in out) == (1, True)
+
+
+def test_doctor_finds_wrong_half_precision(command, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jaxcnn import functional
+
+    pool = functional.max_pool
+    monkeypatch.setattr(functional, "max_pool", lambda x, window: pool(x, window) * (2 if x.dtype == "bfloat16" else 1))
+    code, out, _ = command("doctor")
+    assert (code, "a network in bfloat16 came out wrong" in out) == (1, True)

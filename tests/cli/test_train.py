@@ -42,6 +42,15 @@ def test_a_run_from_the_first_line_to_its_evaluation(command, small) -> None:
     assert json.loads(out)["totals"]["parameters"] == result["parameters"]
 
 
+def test_another_model_does_not_inherit_the_presets_options() -> None:
+    from jaxcnn.cli.train import read
+    from jaxcnn.config import ModelConfig
+
+    assert read(["--model.name", "resnet9"]).config.model == ModelConfig("resnet9")
+    assert read(["--model.name", "mlp", "--model.depth", "3"]).config.model == ModelConfig("mlp", depth=3)
+    assert read(["--model.norm", "group"]).config.model == ModelConfig("small_cnn", width=32, norm="group")
+
+
 def test_the_same_out_resumes(command, small) -> None:
     assert command("train", *small, "--out", "run")[0] == 0
     code, out, _ = command("train", "--out", "run")

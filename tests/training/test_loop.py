@@ -49,15 +49,15 @@ def new_evaluate():
     return training.make_evaluate(apply, metrics=metrics, batch=5)
 
 
-def scripted(values):
+def scripted(values, loss=None):
     """An evaluation that returns a value for each epoch, told by the number of steps in the parameters."""
 
     def train_steps(state, data, order, *, start, count):
         state = dataclasses.replace(state, params=state.params + count, step=state.step + count)
         return state, {"loss": jnp.float32(0), "first_bad_step": jnp.int32(-1)}
 
-    table = jnp.asarray([0.0, *values])
-    evaluate = jax.jit(lambda params, statistics, data: {"accuracy": table[params // 5], "loss": table[params // 5]})
+    table, losses = jnp.asarray([0.0, *values]), jnp.asarray([0.0, *(loss or values)])
+    evaluate = jax.jit(lambda params, statistics, data: {"accuracy": table[params // 5], "loss": losses[params // 5]})
     state = training.create_state(jnp.int32(0), {}, optax.identity(), jax.random.key(0))
     return state, train_steps, evaluate, new_data(), new_data()
 
@@ -163,7 +163,8 @@ def test_a_resumed_run_is_bit_for_bit_the_uninterrupted_one(chunk):
     ],
 )
 def test_the_validation_metric_decides(values, options, best, stopped):
-    found = epochs_of(training.epochs(*scripted(values), epochs=5, batch=BATCH, **options))
+    loss = None if "monitor" in options else [0.0] * 5
+    found = epochs_of(training.epochs(*scripted(values, loss), epochs=5, batch=BATCH, **options))
     assert [event.epoch for event in found if event.best] == best
     assert [event.epoch for event in found if event.stop] == ([stopped] if stopped else [])
     assert len(found) == (stopped or 5)
@@ -184,6 +185,12 @@ def test_a_non_finite_loss_stops_the_run_and_says_where():
     step = order.index(7) // BATCH + 1
     with pytest.raises(training.NonFiniteLossError, match=rf"not finite at step {step} of epoch 1: lower `lr`"):
         list(run(data=(inputs, targets)))
+
+
+def test_a_non_finite_validation_loss_stops_the_run():
+    values = [0.5, float("inf"), 0.3]
+    with pytest.raises(training.NonFiniteLossError, match="the validation loss is not finite after epoch 2"):
+        epochs_of(training.epochs(*scripted(values), epochs=3, batch=BATCH))
 
 
 def test_the_step_of_a_non_finite_loss_counts_within_its_epoch():

@@ -52,6 +52,8 @@ def test_a_run_may_end_in_its_warmup(name):
     [
         ({"schedule": "cosin"}, "unknown schedule 'cosin': did you mean 'cosine'"),
         ({"lr": -1.0}, r"`lr` \(=-1.0\)"),
+        ({"lr": float("nan")}, r"`lr` \(=nan\) must be finite"),
+        ({"lr": float("inf")}, r"`lr` \(=inf\) must be finite"),
         ({"warmup": -1.0}, r"`warmup` \(=-1.0\)"),
         ({"step_epochs": 0}, r"`step_epochs` \(=0\)"),
     ],
