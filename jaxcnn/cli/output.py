@@ -15,7 +15,7 @@ from rich.text import Text
 
 
 def quiet(*, debug: bool = False) -> None:
-    """Silence what libraries log and warn of; call it before they are imported. What they raise is told all the same."""
+    """Silence what libraries log and warn of, not what they raise; call it before they are imported."""
     if debug:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

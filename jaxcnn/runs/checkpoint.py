@@ -4,7 +4,8 @@ Every leaf is stored under its path, such as `params/conv0/kernel`, so that what
 and dtype, whatever classes the tree is built of.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,9 @@ from orbax.checkpoint import v1 as ocp
 
 _COMPLETE = "_CHECKPOINT_METADATA"
 """Orbax writes a checkpoint under another name and renames it; an empty folder of that name is none."""
+
+_DAMAGED = (AttributeError, FileNotFoundError, LookupError, TypeError, ValueError)
+"""What Orbax raises where files are missing, cut off or overwritten: it has no error of its own for that."""
 
 
 class Saving(Protocol):
@@ -50,11 +54,12 @@ def exists(path: Path) -> bool:
 
 
 def read_facts(path: Path) -> dict[str, Any]:
-    """Return the facts that were saved with a checkpoint."""
-    facts = ocp.checkpointables_metadata(str(path.resolve())).custom_metadata
-    if not isinstance(facts, dict):
-        raise ValueError(f"checkpoint {path} is damaged: its progress is missing")
-    return facts
+    """Return the facts that were saved with a checkpoint; there is at least one."""
+    with _reading(path, "its progress"):
+        facts = ocp.checkpointables_metadata(str(path.resolve())).custom_metadata
+        if not facts:  # where the file that holds them is damaged, Orbax returns an empty dict
+            raise ValueError("no facts")
+        return dict(facts)
 
 
 def restore(path: Path, targets: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,15 +73,29 @@ def restore(path: Path, targets: Mapping[str, Any]) -> dict[str, Any]:
         The same pytrees, with the values that were saved.
 
     Raises:
-        ValueError: An array is missing, is one too many, or differs in shape or dtype.
+        ValueError: An array is missing, is one too many, or differs in shape or dtype; or the checkpoint is damaged.
     """
     wanted = {name: _by_path(tree) for name, tree in targets.items()}
-    metadata = ocp.checkpointables_metadata(str(path.resolve())).metadata
     for name, arrays in wanted.items():
-        _check(path, arrays, metadata[name])
+        with _reading(path, f"its {name}"):
+            stored = dict(ocp.checkpointables_metadata(str(path.resolve())).metadata[name])
+        _check(path, arrays, stored)
     abstract = jax.tree.map(_abstract, wanted)
-    values = ocp.load_checkpointables(str(path.resolve()), abstract)
+    with _reading(path, "its arrays"):
+        values = ocp.load_checkpointables(str(path.resolve()), abstract)
     return {name: _from_path(values[name], tree) for name, tree in targets.items()}
+
+
+@contextmanager
+def _reading(path: Path, what: str) -> Iterator[None]:
+    """Tell of damage in one line."""
+    try:
+        yield
+    except _DAMAGED as error:
+        raise ValueError(
+            f"checkpoint {path} is damaged ({what} cannot be read): delete that folder, and those of larger numbers "
+            "beside it, to go on from an earlier one or from the beginning"
+        ) from error
 
 
 def _by_path(tree: Any) -> dict[str, jax.Array]:

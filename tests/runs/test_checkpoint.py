@@ -1,3 +1,5 @@
+import gc
+import shutil
 from pathlib import Path
 
 import jax
@@ -75,3 +77,38 @@ def test_an_empty_folder_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "4").mkdir()
     assert not checkpoint.exists(tmp_path / "4")
     assert not checkpoint.exists(tmp_path / "5")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax leaves its tasks behind
+@pytest.mark.parametrize(
+    ("part", "text", "what"),
+    [
+        ("one", None, "its one"),
+        ("one/_METADATA", None, "its one"),
+        ("one/_METADATA", "{", "its one"),
+        ("one/d", None, "its one"),
+        ("one/manifest.ocdbt", "no manifest", "its one"),
+        ("one/array_metadatas/process_0", "{", "its arrays"),
+        ("_CHECKPOINT_METADATA", "{", "its progress"),
+        ("_CHECKPOINT_METADATA", None, "its progress"),
+    ],
+)
+def test_damage_is_told_in_one_line(tmp_path: Path, part: str, text: str | None, what: str) -> None:
+    checkpoint.save(tmp_path / "5", {"one": tree()}, {"epoch": 3}).result()
+    damaged = tmp_path / "5" / part
+    if text is not None:
+        damaged.write_text(text)
+    elif damaged.is_dir():
+        shutil.rmtree(damaged)
+    else:
+        damaged.unlink()
+    with pytest.raises(ValueError, match=rf"/5 is damaged \({what} cannot be read\): delete that folder") as raised:
+        read_all(tmp_path / "5")
+    assert "\n" not in str(raised.value)
+    del raised
+    gc.collect()  # here, where their warnings are expected
+
+
+def read_all(path: Path) -> None:
+    checkpoint.read_facts(path)
+    checkpoint.restore(path, {"one": tree()})
