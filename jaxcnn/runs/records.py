@@ -1,7 +1,12 @@
-"""JSON files that are written whole or not at all, and JSON lines that survive a torn last one."""
+"""JSON files that are written whole or not at all, and JSON lines that survive a torn last one.
+
+JSON has no NaN and no infinity: they are written as null.
+"""
 
 import json
+import math
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +16,9 @@ def write_json(path: Path, value: Any) -> None:
 
     Args:
         path: The file; an older one is replaced.
-        value: What JSON can hold. NaN and infinity are written as Python does.
+        value: What JSON can hold.
     """
-    _write(path, json.dumps(value, indent=2) + "\n")
+    _write(path, _json(value, indent=2) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -34,10 +39,33 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is damaged: it is not JSON ({error})") from error
 
 
+def read_object(path: Path, needed: Collection[str] = ()) -> dict[str, Any]:
+    """Return the JSON object that a file of a run holds.
+
+    Args:
+        path: The file.
+        needed: Fields that the object must have.
+
+    Returns:
+        The object.
+
+    Raises:
+        ValueError: The file is missing, is not JSON, holds something else than an object, or lacks a field.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path} is missing: the run's folder is damaged")
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} is damaged: it holds a JSON {type(value).__name__}, an object is expected")
+    if missing := [name for name in needed if name not in value]:
+        raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}")
+    return value
+
+
 def append_line(path: Path, value: Any) -> None:
     """Add a line of JSON to a file."""
     with path.open("a") as file:
-        file.write(json.dumps(value) + "\n")
+        file.write(_json(value) + "\n")
 
 
 def read_lines(path: Path) -> list[Any]:
@@ -65,7 +93,19 @@ def read_lines(path: Path) -> list[Any]:
 
 def write_lines(path: Path, values: list[Any]) -> None:
     """Replace a file of JSON lines as a whole."""
-    _write(path, "".join(json.dumps(value) + "\n" for value in values))
+    _write(path, "".join(_json(value) + "\n" for value in values))
+
+
+def _json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,11 +13,14 @@ from jaxcnn.data import Preprocessing
 from jaxcnn.runs import checkpoint
 from jaxcnn.runs.environment import environment
 from jaxcnn.runs.folder import is_run
-from jaxcnn.runs.records import append_line, read_json, read_lines, write_json, write_lines
+from jaxcnn.runs.records import append_line, read_lines, read_object, write_json, write_lines
 from jaxcnn.training import Progress, TrainState
 
 FREE_TO_CHANGE = {"epochs", "chunk"}
 """Fields of a config that a resumed run may change; `epochs` only upwards."""
+
+_FACTS = ("input_shape", "classes", "counts", "preprocessing")
+"""What data.json must hold."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,17 @@ class Run:
     @property
     def config(self) -> Config:
         """What the run was told."""
-        return config_from_dict(read_json(self.path / "config.json"))
+        path = self.path / "config.json"
+        values = read_object(path)
+        try:
+            return config_from_dict(values)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path} is damaged: {error}") from error
 
     @property
     def facts(self) -> dict[str, Any]:
         """What its data are: name, input_shape, classes, counts, preprocessing."""
-        return read_json(self.path / "data.json")
+        return read_object(self.path / "data.json", _FACTS)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -101,7 +109,7 @@ class Run:
     def result(self) -> dict[str, Any] | None:
         """The test result; None as long as the run has not ended."""
         path = self.path / "result.json"
-        return read_json(path) if path.exists() else None
+        return read_object(path) if path.exists() else None
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return what was measured: one dict an epoch."""
@@ -118,31 +126,41 @@ class Run:
     def resume(self, config: Config, facts: dict[str, Any]) -> Progress:
         """Make ready to go on from the newest checkpoint; what was measured after it is forgotten.
 
+        A run that has ended is left as it is, unless it is asked for more epochs.
+
         Args:
-            config: What the run is told now; it may ask for more epochs.
+            config: What the run is told now; it may ask for more epochs, and where there is no checkpoint for anything.
             facts: What the data are now.
 
         Returns:
             How far the run had come.
 
         Raises:
-            ValueError: The config or the data differ from the run's.
+            ValueError: The config or the data differ from the run's, or a run that has ended has no checkpoint.
         """
-        _check_config(self, config)
-        self.check_data(facts)
-        latest = self.latest_step()
+        latest, ended = self.latest_step(), self.result is not None
+        if latest is not None:
+            _check_config(self, config)
+            self.check_data(facts)
+        elif ended:
+            raise ValueError(
+                f"{self.path} has ended (it has a result.json), but its checkpoints are gone: give another `--out`"
+            )
+        past = read_object(self.path / "environment.json")
         progress = Progress() if latest is None else self.progress(latest)
+        if ended and config.epochs == self.config.epochs:
+            return progress
         rows = [row for row in self.metrics() if row["epoch"] <= progress.epoch]
         if rows != self.metrics():
             write_lines(self.path / "metrics.jsonl", rows)
         self.keep((latest, self.best_step()))
-        if self.result is not None and config.epochs > self.config.epochs:
+        if ended:
             (self.path / "result.json").rename(self.path / f"result_{self.config.epochs}_epochs.json")
-        if self.result is None:
-            now = read_json(self.path / "environment.json")
-            now["resumed"] = [*now.get("resumed", []), {"epoch": progress.epoch, **environment()}]
-            write_json(self.path / "environment.json", now)
-            write_json(self.path / "config.json", dataclasses.asdict(config))
+        resumed = [*past.get("resumed", []), {"epoch": progress.epoch, **environment()}]
+        write_json(self.path / "environment.json", past | {"resumed": resumed})
+        if latest is None:
+            write_json(self.path / "data.json", facts)
+        write_json(self.path / "config.json", dataclasses.asdict(config))
         return progress
 
     def check_data(self, facts: dict[str, Any]) -> None:

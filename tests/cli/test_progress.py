@@ -15,6 +15,7 @@ from jaxcnn.training import Chunk, Compiled, Epoch, Progress
 CONFIG = Config(epochs=3)
 MEASURED = {"loss": 0.5, "accuracy": 0.75}
 FACTS = {"name": "mine", "input_shape": [8, 8, 1], "classes": ["a", "b"], "counts": {"train": 1000, "test": 10}}
+FACTS |= {"preprocessing": {"scale": 1.0, "mean": [0.0], "std": [1.0]}}
 
 
 def events(run: Run, *, epochs: int = 3) -> Iterator[Any]:

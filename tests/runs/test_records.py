@@ -1,8 +1,9 @@
+import math
 from pathlib import Path
 
 import pytest
 
-from jaxcnn.runs.records import append_line, read_json, read_lines, write_json, write_lines
+from jaxcnn.runs.records import append_line, read_json, read_lines, read_object, write_json, write_lines
 
 
 def test_json_comes_back(tmp_path: Path) -> None:
@@ -33,3 +34,30 @@ def test_damage_is_told(tmp_path: Path, read, text: str) -> None:
     (tmp_path / "file").write_text(text)
     with pytest.raises(ValueError, match="file is damaged"):
         read(tmp_path / "file")
+
+
+def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
+    value, written = {"a": [math.nan, (math.inf, 1.5)], "b": -math.inf}, {"a": [None, [None, 1.5]], "b": None}
+    write_json(tmp_path / "x.json", value)
+    write_lines(tmp_path / "x.jsonl", [value])
+    append_line(tmp_path / "x.jsonl", value)
+    assert read_json(tmp_path / "x.json") == written
+    assert read_lines(tmp_path / "x.jsonl") == [written, written]
+    (tmp_path / "x.json").write_text("NaN")  # as older runs hold it
+    assert math.isnan(read_json(tmp_path / "x.json"))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (None, "x.json is missing: the run's folder is damaged"),
+        ("[]", "x.json is damaged: it holds a JSON list, an object is expected"),
+        ('{"a": 1}', "x.json is damaged: it lacks b, c"),
+        ("{", "x.json is damaged: it is not JSON"),
+    ],
+)
+def test_what_is_no_object_is_told(tmp_path: Path, text: str | None, problem: str) -> None:
+    if text is not None:
+        (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ValueError, match=problem):
+        read_object(tmp_path / "x.json", ("a", "b", "c"))

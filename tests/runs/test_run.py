@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -14,6 +15,7 @@ from jaxcnn.training import Progress
 
 CONFIG = Config(epochs=5, seed=3)
 FACTS = {"name": "mine", "input_shape": (2, 2, 1), "classes": ["a", "b"], "counts": {"train": 8}}
+FACTS |= {"preprocessing": {"scale": 1.0, "mean": [0.0], "std": [1.0]}}
 
 
 def state(step: int) -> training.TrainState:
@@ -118,6 +120,43 @@ def test_another_config_is_refused(trained: Run, changes: dict, message: str) ->
 def test_other_data_are_refused(trained: Run) -> None:
     with pytest.raises(ValueError, match=r"the data are not those .* counts differ"):
         trained.resume(CONFIG, FACTS | {"counts": {"train": 9}})
+
+
+def test_without_a_checkpoint_anything_may_change(run: Run) -> None:
+    run.record({"epoch": 1})
+    other, facts = dataclasses.replace(CONFIG, seed=4, epochs=2), FACTS | {"counts": {"train": 9}}
+    assert run.resume(other, facts) == Progress()
+    assert (run.config, run.facts["counts"], run.metrics()) == (other, {"train": 9}, [])
+
+
+def test_a_run_that_has_ended_keeps_what_was_measured(trained: Run) -> None:
+    trained.finish({"accuracy": 0.5})
+    before = [path.read_bytes() for path in sorted(trained.path.glob("*.json*"))]
+    shutil.rmtree(trained.path / "steps" / "6")
+    assert trained.resume(CONFIG, FACTS).epoch == 2
+    shutil.rmtree(trained.path / "steps")
+    with pytest.raises(ValueError, match=r"has ended .* but its checkpoints are gone: give another `--out`"):
+        trained.resume(dataclasses.replace(CONFIG, epochs=9), FACTS)
+    assert [path.read_bytes() for path in sorted(trained.path.glob("*.json*"))] == before
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("config.json", "[]", "holds a JSON list"),
+        ("config.json", '{"epoch": 1}', "is damaged: unknown config field 'epoch'"),
+        ("config.json", '{"optim": 1}', "is damaged: "),
+        ("data.json", "{}", "lacks input_shape, classes, counts, preprocessing"),
+        ("data.json", None, "is missing"),
+        ("environment.json", None, "is missing"),
+        ("result.json", "[]", "holds a JSON list"),
+    ],
+)
+def test_damage_is_told(trained: Run, name: str, text: str | None, problem: str) -> None:
+    path = trained.path / name
+    path.unlink(missing_ok=True) if text is None else path.write_text(text)
+    with pytest.raises(ValueError, match=f"{name} .*{problem}|{name} {problem}"):
+        trained.resume(CONFIG, FACTS)
 
 
 def test_nothing_is_overwritten(run: Run, tmp_path: Path) -> None:
