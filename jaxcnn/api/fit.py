@@ -83,6 +83,7 @@ def fit(
 
     Raises:
         ValueError: A config, a folder, a model or data that do not fit together.
+        TypeError: A model, data or a config that is none of these.
         NonFiniteLossError: The loss became infinite or NaN.
 
     Example:
@@ -130,6 +131,7 @@ def fit_events(
 
     Raises:
         ValueError: See `fit`.
+        TypeError: See `fit`.
         NonFiniteLossError: See `fit`.
 
     Example:
@@ -139,7 +141,7 @@ def fit_events(
         >>> [type(event).__name__ for event in events]
         ['Started', 'Compiled', 'Chunk', 'Chunk', 'Epoch', 'Finished']
     """
-    config = settled(config or Config(), model, data)
+    config = settled(Config() if config is None else config, model, data)
     dataset = data if isinstance(data, datasets.Dataset) else datasets.load(config.data)
     datasets.check(dataset)
     problem = pose(config, dataset, model, loss, metrics)

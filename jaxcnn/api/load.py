@@ -101,6 +101,10 @@ def evaluate(
     """
     run = run if isinstance(run, Run) else Run.open(run)
     config = run.config
+    if data is None and config.data.name.partition(":")[0] not in datasets.available():
+        raise ValueError(
+            f"the run was trained on data of your own ({config.data.name}): pass them in Python, as `data=`"
+        )
     dataset = data or datasets.load(config.data)
     if split not in dataset.splits:
         raise ValueError(unknown("split", split, dataset.splits))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -79,10 +79,20 @@ def make_module(config: Config, model: nn.Module | None, input_shape: Sequence[i
 
 
 def settled(config: Config, model: nn.Module | str, data: datasets.Dataset | DataConfig | str) -> Config:
-    """Write the model and the data that were given into the config, for the record, and check its sizes."""
-    for name in ("epochs", "batch", "eval_batch", "chunk"):
-        if (size := getattr(config, name)) < 1:
-            raise ValueError(f"`{name}` (={size}) must be at least 1")
+    """Write the model and the data that were given into the config, for the record, and check all three."""
+    if not isinstance(config, Config):
+        raise TypeError(f"`config` is {_kind(config)}; expected a jaxcnn.config.Config, such as Config(epochs=3)")
+    if not isinstance(model, nn.Module | str):
+        raise TypeError(
+            f"`model` is {_kind(model)}; expected a registered name (see jaxcnn.models.available()) or an instance of "
+            "a jaxcnn.nn.Module"
+        )
+    if not isinstance(data, datasets.Dataset | DataConfig | str):
+        raise TypeError(
+            f"`data` is {_kind(data)}; expected a name, a DataConfig, or a data set, which "
+            "jaxcnn.data.from_arrays((inputs, targets)) makes of arrays"
+        )
+    _check_values(config)
     if isinstance(model, str):
         config = replace(config, model=replace(config.model, name=model))
     else:
@@ -91,6 +101,23 @@ def settled(config: Config, model: nn.Module | str, data: datasets.Dataset | Dat
         return replace(config, data=data)
     name = data if isinstance(data, str) else data.name
     return replace(config, data=replace(config.data, name=name))
+
+
+def _kind(value: Any) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
+
+
+def _check_values(config: Config) -> None:
+    for name in ("epochs", "batch", "eval_batch", "chunk"):
+        size = getattr(config, name)
+        if type(size) is not int or size < 1:
+            raise ValueError(f"`{name}` (={size!r}) must be at least 1, and whole")
+    if type(config.seed) is not int or not 0 <= config.seed < 2**32:
+        raise ValueError(f"`seed` (={config.seed!r}) must be a whole number from 0 to 2**32 - 1")
+    for name, hint in get_type_hints(Config).items():
+        value = getattr(config, name)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            raise ValueError(f"`{name}` (={value!r}) must be one of {', '.join(get_args(hint))}")
 
 
 def make_evaluate(config: Config, dataset: datasets.Dataset, problem: Problem, metrics: dict[str, Measure]) -> Any:

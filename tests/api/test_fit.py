@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcnn import api, data, training
+from jaxcnn import api, data, nn, training
 from jaxcnn.config import AugmentConfig, Config, OptimConfig
 from jaxcnn.runs import Run
 
@@ -134,12 +134,36 @@ def test_an_augmentation_of_ones_own(dataset, config, tmp_path: Path) -> None:
         ({"batch": 0}, "`batch`"),
         ({"chunk": 0}, "`chunk`"),
         ({"eval_batch": 0}, "`eval_batch`"),
+        ({"epochs": 1.5}, r"`epochs` \(=1.5\) must be at least 1, and whole"),
+        ({"batch": "3"}, r"`batch` \(='3'\) must be at least 1, and whole"),
+        ({"seed": -1}, r"`seed` \(=-1\) must be a whole number from 0 to"),
+        ({"seed": 2**32}, r"`seed` \(=4294967296\) must be"),
+        ({"dtype": "float16"}, r"`dtype` \(='float16'\) must be one of float32, bfloat16"),
         ({"optim": OptimConfig(lr=-1)}, "`lr`"),
+        ({"optim": OptimConfig(lr=float("nan"))}, "`lr`"),
+        ({"optim": OptimConfig(lr=float("inf"))}, "`lr`"),
     ],
 )
 def test_a_wrong_config_makes_no_folder(dataset, config, tmp_path, changes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         api.fit("linear", dataset, dataclasses.replace(config, **changes), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": nn.Dense}, "`model` is the class Dense; expected a registered name .* or an instance"),
+        ({"model": lambda x: x}, "`model` is of type function; expected a registered name"),
+        ({"data": None}, "`data` is of type NoneType; expected a name, a DataConfig, or a data set"),
+        ({"data": (np.zeros((9, 8, 8, 1)), np.zeros(9))}, r"`data` is of type tuple; .*jaxcnn\.data\.from_arrays"),
+        ({"config": {}}, r"`config` is of type dict; expected a jaxcnn\.config\.Config"),
+    ],
+)
+def test_arguments_of_another_kind_make_no_folder(dataset, config, tmp_path: Path, changes: dict, message: str) -> None:
+    with pytest.raises(TypeError, match=message) as raised:
+        api.fit(**{"model": "linear", "data": dataset, "config": config, **changes}, out=tmp_path / "run")
+    assert "\n" not in str(raised.value)
     assert not (tmp_path / "run").exists()
 
 

@@ -45,6 +45,10 @@ def test_what_does_not_fit_is_told(run: Run, make_net, dataset: data.Dataset) ->
         api.load(run, model=make_net(classes=4))
     with pytest.raises(ValueError, match="unknown split 'tests': did you mean 'test'"):
         api.evaluate(run, split="tests", model=make_net(), data=dataset)
+    with pytest.raises(
+        ValueError, match=r"the run was trained on data of your own \(stripes\): pass them .* as `data=`"
+    ):
+        api.evaluate(run, model=make_net())
     other = dataclasses.replace(dataset, classes=("a", "b", "c"))
     with pytest.raises(ValueError, match=r"the data are not those .* classes differ"):
         api.evaluate(run, model=make_net(), data=other)
