@@ -240,9 +240,9 @@ PRESETS: dict[str, Config] = {
     "fashion_mnist": Config(
         data=DataConfig("fashion_mnist"),
         model=ModelConfig("small_cnn", width=16),
-        augment=AugmentConfig(flip=True),
+        augment=AugmentConfig(flip=True, crop=1),
         optim=OptimConfig("adamw", lr=4e-3, weight_decay=1e-2, warmup=1),
-        epochs=12,
+        epochs=14,
         select="last",
     ),
 }
