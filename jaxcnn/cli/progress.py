@@ -109,10 +109,11 @@ def show_end(finished: api.Finished, config: Config, out: Console) -> None:
     result, path = finished.result, finished.run.path
     chosen = "the best on validation" if config.select == "best" else "the last"
     accuracy = f"{result['accuracy']:.2%}"
+    loss = "not finite" if result["loss"] is None else f"{result['loss']:.4f}"  # as result.json holds it
     out.print(
         Text.assemble(
             (f"test accuracy {accuracy}", "bold green"),
-            f", loss {result['loss']:.4f}: epoch {result['epoch']} of {result['epochs']}, {chosen}; "
+            f", loss {loss}: epoch {result['epoch']} of {result['epochs']}, {chosen}; "
             f"{result['seconds']:.1f} s, compilation included",
         )
     )

@@ -83,3 +83,10 @@ def test_a_resumed_run_says_so(run: Run) -> None:
     run.finish({"accuracy": 1.0})
     progress.watch([started, finished], CONFIG, out)
     assert "finished   before: nothing to do; a larger --epochs (=3) goes on" in out.file.getvalue()
+
+
+def test_a_result_that_was_read_may_lack_its_loss(run: Run) -> None:
+    out = Console(file=io.StringIO(), width=140)
+    result = {"accuracy": 0.1, "loss": None, "epoch": 1, "epochs": 1, "seconds": 1.0}
+    progress.show_end(api.Finished(run, result), CONFIG, out)
+    assert "loss not finite: epoch 1" in out.file.getvalue()
