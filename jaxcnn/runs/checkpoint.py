@@ -57,9 +57,7 @@ def read_facts(path: Path) -> dict[str, Any]:
     """Return the facts that were saved with a checkpoint; there is at least one."""
     with _reading(path, "its progress"):
         facts = ocp.checkpointables_metadata(str(path.resolve())).custom_metadata
-        if (
-            not isinstance(facts, dict) or not facts
-        ):  # where the file that holds them is damaged, Orbax returns an empty dict
+        if not (isinstance(facts, dict) and facts):  # Orbax returns none from a damaged file
             raise ValueError("no facts")
         return facts
 
