@@ -228,15 +228,15 @@ def _standardize_jvp(axes, epsilon, primals, tangents):
 def _centre(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
     """Return x minus its mean over `axes`, the mean and the variance.
 
-    The statistics are read in one pass, of distances to the first value: a large mean then costs no digits, and values
-    that are all the same have variance 0 exactly. Should the first of n values be far out, all alone, the variance is
-    still known to about n units of rounding.
+    The corrected two-pass algorithm (Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983):
+    the mean of what the first mean leaves is that mean's own rounding error. Neither a large mean nor a value that is
+    far out costs digits, and values that are all the same have variance 0.
     """
-    shift = x[tuple(slice(1) if axis in axes else slice(None) for axis in range(x.ndim))]
-    distances = x - shift
-    distance = distances.mean(axes, keepdims=True)
-    variance = jnp.maximum(jnp.square(distances).mean(axes, keepdims=True) - jnp.square(distance), 0)
-    return distances - distance, shift + distance, variance
+    first = x.mean(axes, keepdims=True)
+    rest = x - first
+    error = rest.mean(axes, keepdims=True)
+    variance = jnp.maximum(jnp.square(rest).mean(axes, keepdims=True) - jnp.square(error), 0)
+    return rest - error, first + error, variance
 
 
 def _arguments(x: Array, scale: Array | None, offset: Array | None) -> tuple[Array, Array, Array]:

@@ -92,7 +92,7 @@ def test_no_gradient_flows_through_the_running_statistics() -> None:
 @pytest.mark.parametrize(("kind", "outlier"), [*((kind, False) for kind in NORMS), ("batch", True)])
 def test_a_large_mean_costs_no_precision(kind: str, outlier: bool) -> None:
     x = 1000 + normal(0, (32, 14, 14, 4))
-    x = x.at[0, 0, 0].set(0) if outlier else x  # the very value that others are compared with
+    x = x.at[0, 0, 0].set(0) if outlier else x
     ct = np.asarray(normal(1, x.shape))
 
     @jax.jit
@@ -104,7 +104,7 @@ def test_a_large_mean_costs_no_precision(kind: str, outlier: bool) -> None:
     with jax.enable_x64(True):
         exact_y, exact_gradient = value_and_gradient(*(jnp.asarray(np.asarray(a, np.float64)) for a in (x, ct)))
     np.testing.assert_allclose(exact_y, NORMS[kind][1](x, epsilon=1e-5), rtol=1e-7, atol=1e-7)
-    few = 1e-3 if outlier else 1e-4 if kind == "layer" else 1e-5
+    few = 1e-4 if kind == "layer" else 1e-5
     np.testing.assert_allclose(y, exact_y, rtol=few, atol=few)
     np.testing.assert_allclose(gradient, exact_gradient, rtol=few, atol=few * float(jnp.abs(gradient).max()))
 
