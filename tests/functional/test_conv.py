@@ -104,7 +104,7 @@ def test_conv_transpose_is_the_adjoint(stride: int, dilation: int, padding: str 
     np.testing.assert_allclose((forward * v).sum(), (u * back).sum(), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["zeros", "reflect"])
 def test_gradients(mode: str) -> None:
     with jax.enable_x64(True):
         x, kernel = normal(0, (1, 5, 4, 2), "float64"), normal(1, (3, 2, 1, 4), "float64")

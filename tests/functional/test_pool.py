@@ -122,9 +122,7 @@ def test_a_large_window_has_the_same_gradient() -> None:
     close(gradient, reference.max_pool_gradient(x, weights(y.shape), (9, 9), **place))
 
 
-@pytest.mark.parametrize(
-    ("kind", "mode"), [*((kind, "zeros") for kind in KINDS), *(("max", mode) for mode in MODES[1:])]
-)
+@pytest.mark.parametrize(("kind", "mode"), [*((kind, "zeros") for kind in KINDS), ("max", "circular")])
 def test_first_and_second_derivatives(kind: str, mode: str) -> None:
     with jax.enable_x64(True):
         x = jax.random.permutation(jax.random.key(0), jnp.arange(1.0, 25.0)).reshape(1, 4, 3, 2) / 5

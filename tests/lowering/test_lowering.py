@@ -64,7 +64,7 @@ def value_and_gradients(case):
     return y, *gradients
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=8)
 @given(convolutions())
 def test_canonical_equals_xla(case) -> None:
     lowering.disable()
