@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_type_hints
 
 PaddingMode = Literal["zeros", "circular", "reflect", "replicate"]
-Lowering = Literal["auto", "canonical", "xla"]
+Lowering = Literal["auto", "onednn", "canonical", "xla"]
 
 
 @dataclass(frozen=True)

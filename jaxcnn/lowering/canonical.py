@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jax import Array, lax
+from jax import lax
 from jax.interpreters import mlir
 
 Rule = Callable[..., Any]
@@ -39,15 +39,25 @@ def canonical_rule(xla: Rule) -> Rule:
         if is_fast or np.issubdtype(aval.dtype, np.complexfloating):
             return xla(ctx, lhs, rhs, dimension_numbers=dimension_numbers, **params)
 
-        def transposed(lhs: Array, rhs: Array) -> Array:
-            lhs = lax.transpose(lhs, (lhs_spec[0], *lhs_spec[2:], lhs_spec[1]))
-            rhs = lax.transpose(rhs, (*rhs_spec[2:], rhs_spec[1], rhs_spec[0]))
-            out = lax.conv_general_dilated_p.bind(lhs, rhs, dimension_numbers=fast, **params)
-            return lax.transpose(out, np.argsort((out_spec[0], *out_spec[2:], out_spec[1])))
-
-        return mlir.lower_fun(transposed, multiple_results=False)(ctx, lhs, rhs)
+        # XLA's rule is called by hand: binding the primitive again would come back to whichever rule is registered.
+        lhs, lhs_aval = transpose(ctx, lhs, aval, (lhs_spec[0], *lhs_spec[2:], lhs_spec[1]))
+        rhs, rhs_aval = transpose(ctx, rhs, ctx.avals_in[1], (*rhs_spec[2:], rhs_spec[1], rhs_spec[0]))
+        order = (out_spec[0], *out_spec[2:], out_spec[1])
+        out: Any = ctx.avals_out[0]
+        inner = out.update(shape=tuple(out.shape[axis] for axis in order))
+        fast_ctx = ctx.replace(avals_in=[lhs_aval, rhs_aval], avals_out=[inner])
+        (result,) = xla(fast_ctx, lhs, rhs, dimension_numbers=fast, **params)
+        return [transpose(ctx, result, inner, tuple(int(axis) for axis in np.argsort(order)))[0]]
 
     return rule
+
+
+def transpose(ctx: mlir.LoweringRuleContext, x: Any, aval: Any, order: tuple[int, ...]) -> tuple[Any, Any]:
+    """Write a transpose into the program that is being lowered; return its value and its abstract value."""
+    turned = aval.update(shape=tuple(aval.shape[axis] for axis in order))
+    lower = mlir.lower_fun(lambda x: lax.transpose(x, order), multiple_results=False)
+    (value,) = lower(ctx.replace(avals_in=[aval], avals_out=[turned]), x)
+    return value, turned
 
 
 def fast_layout(rank: int) -> lax.ConvDimensionNumbers:

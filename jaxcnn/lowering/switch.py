@@ -1,8 +1,9 @@
 """Which lowering of convolution is in use on the CPU: turn one on, turn it off, say which."""
 
+import dataclasses
 import os
 import warnings
-from dataclasses import dataclass
+from collections import Counter
 from typing import Any, get_args
 
 import jax
@@ -12,17 +13,21 @@ from jax.interpreters import mlir
 from jaxcnn.config import Lowering, unknown
 from jaxcnn.lowering.canonical import Rule, canonical_rule
 from jaxcnn.lowering.fusions import switch_off_wrong_fusions
+from jaxcnn.lowering.library import Unavailable, load
+from jaxcnn.lowering.memory import keep_memory
+from jaxcnn.lowering.onednn import onednn_rule
 
 TIERS = get_args(Lowering)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Status:
     """Which lowering compiles convolutions for the CPU, and why.
 
     Attributes:
-        tier: `xla` (XLA's own rule) or `canonical`.
-        reason: One line.
+        tier: `onednn`, `canonical` (XLA's convolution, in the one layout that it runs fast) or `xla` (its own rule).
+        reason: One line: why this one, and what would change it.
+        refused: Convolutions lowered since `enable` that oneDNN did not take, counted by its reasons. XLA ran them.
 
     Example:
         >>> Status("canonical", "asked for").tier
@@ -31,22 +36,25 @@ class Status:
 
     tier: str
     reason: str
+    refused: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 _xla_rule: Rule | None = None  # XLA's own rule, kept while ours is registered
 _status = Status("xla", "not enabled: call jaxcnn.lowering.enable()")
+_refused: Counter[str] = Counter()
 
 
 def enable(tier: str | None = None) -> Status:
     """Compile every convolution for the CPU by a faster rule, in any JAX program.
 
     Derivatives, vmap and scan keep working, since only the last step, the lowering of `lax.conv_general_dilated_p`,
-    changes. Starts no backend. Clears what was compiled before. Fusions that this jaxlib is known to compute wrong are
-    switched off, whatever the tier, if no backend has started yet: call it before the first computation.
+    changes. Starts no backend. Clears what was compiled before. Call it before the first computation: fusions that
+    this jaxlib is known to compute wrong are switched off only then, and memory is kept between steps from then on
+    (`JAXCNN_MALLOC=default` leaves the C library's settings alone).
 
     Args:
-        tier: `auto` (the fastest there is), `canonical` or `xla`; None reads the environment variable
-            `JAXCNN_LOWERING`, and means `auto` where it is not set.
+        tier: `auto` (the fastest there is), `onednn`, `canonical` or `xla`; None reads the environment variable
+            `JAXCNN_LOWERING`, and means `auto` where it is not set. Where oneDNN cannot be had, `canonical` stands in.
 
     Returns:
         What is in use now.
@@ -60,7 +68,7 @@ def enable(tier: str | None = None) -> Status:
         >>> disable().tier
         'xla'
     """
-    global _xla_rule, _status
+    global _status
     tier = tier or os.environ.get("JAXCNN_LOWERING") or "auto"
     if tier not in TIERS:
         raise ValueError(unknown("lowering", tier, TIERS))
@@ -69,17 +77,21 @@ def enable(tier: str | None = None) -> Status:
     if tier == "xla":
         _status = Status("xla", "asked for")
         return _status
+    keep_memory()
+    reason = "asked for" if tier == "canonical" else "the fastest there is"
     try:
-        rule = registered_rule()
-        mlir.register_lowering(lax.conv_general_dilated_p, canonical_rule(rule), platform="cpu")
+        canonical = canonical_rule(registered_rule())
+        if tier != "canonical":
+            try:
+                return _register(onednn_rule(load(), canonical, _refused), Status("onednn", reason))
+            except Exception as error:  # whatever it is, XLA's convolution still works
+                reason = str(error) if isinstance(error, Unavailable) else f"oneDNN does not load: {error!r}"
+        return _register(canonical, Status("canonical", reason))
     except Exception as error:  # a future JAX may move what we register with: its own rule still works
-        _status = Status("xla", f"this jax ({jax.__version__}) refused the canonical rule: {error!r}")
+        disable()
+        _status = Status("xla", f"this jax ({jax.__version__}) refused our rules: {error!r}")
         warnings.warn(_status.reason, stacklevel=2)
         return _status
-    _xla_rule = rule
-    jax.clear_caches()
-    _status = Status("canonical", "asked for" if tier == "canonical" else "the fastest there is")
-    return _status
 
 
 def disable() -> Status:
@@ -97,21 +109,31 @@ def disable() -> Status:
         mlir.register_lowering(lax.conv_general_dilated_p, _xla_rule, platform="cpu")
         _xla_rule = None
         jax.clear_caches()
+    _refused.clear()
     _status = Status("xla", "not enabled: call jaxcnn.lowering.enable()")
     return _status
 
 
 def status() -> Status:
-    """Tell which lowering compiles convolutions for the CPU.
+    """Tell which lowering compiles convolutions for the CPU, and what it left to XLA.
 
     Returns:
-        The tier and the reason.
+        The tier, the reason, and the convolutions that were refused.
 
     Example:
-        >>> status().tier in ("xla", "canonical")
+        >>> status().tier in ("xla", "canonical", "onednn")
         True
     """
-    return _status
+    return dataclasses.replace(_status, refused=dict(_refused))
+
+
+def _register(rule: Rule, status: Status) -> Status:
+    global _xla_rule, _status
+    theirs = registered_rule()
+    mlir.register_lowering(lax.conv_general_dilated_p, rule, platform="cpu")
+    _xla_rule, _status = theirs, status
+    jax.clear_caches()
+    return status
 
 
 def registered_rule() -> Any:

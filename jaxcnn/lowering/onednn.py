@@ -1,0 +1,77 @@
+"""oneDNN lowering: a convolution becomes a call of oneDNN, through XLA's foreign function interface."""
+
+import math
+from collections import Counter
+from typing import Any
+
+import jax
+from jax import lax
+from jax.interpreters import mlir
+
+from jaxcnn.lowering.canonical import Rule
+from jaxcnn.lowering.describe import Refused, describe
+from jaxcnn.lowering.library import CONVOLUTION, Library
+
+MOST_BYTES = 2**31 - 1
+
+
+def onednn_rule(library: Library, otherwise: Rule, refused: Counter[str]) -> Rule:
+    """Return a lowering rule of `lax.conv_general_dilated_p` that calls oneDNN.
+
+    Args:
+        library: The loaded library.
+        otherwise: The rule for what oneDNN does not take.
+        refused: Counts it, by reason.
+
+    Returns:
+        A rule for `mlir.register_lowering`.
+    """
+
+    def rule(ctx: mlir.LoweringRuleContext, lhs: Any, rhs: Any, **params: Any) -> Any:
+        out: Any = ctx.avals_out[0]
+        try:
+            if spans_devices(ctx):
+                raise Refused("a program over several devices: XLA would not divide a custom call among them")
+            function = convolution(library, *ctx.avals_in, out, params)
+        except Refused as error:
+            refused[str(error)] += 1
+            return otherwise(ctx, lhs, rhs, **params)
+        return mlir.lower_fun(function, multiple_results=False)(ctx, lhs, rhs)
+
+    return rule
+
+
+def convolution(library: Library, lhs: Any, rhs: Any, out: Any, params: dict[str, Any]) -> Any:
+    """Return a function of (lhs, rhs) that computes a convolution by oneDNN.
+
+    Args:
+        library: The loaded library.
+        lhs: Abstract value of the first array, and so on.
+        rhs: Of the second.
+        out: Of the result.
+        params: Those of `lax.conv_general_dilated_p`.
+
+    Returns:
+        The function.
+
+    Raises:
+        Refused: oneDNN does not take it.
+    """
+    for array in (lhs, rhs, out):
+        if math.prod(array.shape) == 0 or math.prod(array.shape) * array.dtype.itemsize > MOST_BYTES:
+            raise Refused("an empty array, or one of 2 GB or more")
+    call = describe(lhs.shape, rhs.shape, out.shape, **params)
+    shapes = call.shapes(lhs.shape, rhs.shape, out.shape)
+    if min(map(min, shapes)) < 1:  # no window reaches the map
+        return lambda lhs, rhs: lax.full(out.shape, 0, out.dtype)
+    library.plan(call.numbers, (lhs.dtype, rhs.dtype, out.dtype), shapes)
+    handler = jax.ffi.ffi_call(CONVOLUTION, jax.ShapeDtypeStruct(shapes[2], out.dtype))
+    return call.function(lambda lhs, rhs: handler(lhs, rhs, description=call.numbers))
+
+
+def spans_devices(ctx: mlir.LoweringRuleContext) -> bool:
+    """Tell whether XLA will partition this program: on one device, and inside `shard_map`, it does not."""
+    context: Any = ctx.module_context.axis_context
+    if hasattr(context, "manual_axes"):
+        return set(context.manual_axes) != set(context.mesh.axis_names) and context.mesh.size > 1
+    return getattr(context, "num_devices", 1) != 1
