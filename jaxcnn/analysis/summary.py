@@ -13,6 +13,9 @@ from jax.extend import core
 OPERATIONS = {
     "conv_general_dilated": "conv",
     "dot_general": "dense",
+    "max_pool": "max pool",
+    "min_pool": "min pool",
+    "batch_norm": "norm",
     "reduce_window_max": "max pool",
     "reduce_window_min": "min pool",
     "reduce_window_sum": "sum pool",

@@ -1,11 +1,12 @@
 """Pure functions on channels-last arrays: convolution, pooling, dense layers, normalisation."""
 
 from jaxcnn.functional.adaptive_pool import adaptive_avg_pool, adaptive_max_pool, global_avg_pool, global_max_pool
+from jaxcnn.functional.batch_norm import batch_norm
 from jaxcnn.functional.conv import conv, conv_matrix, conv_transpose, dense_to_conv, depthwise_conv
 from jaxcnn.functional.dense import dense, flatten
 from jaxcnn.functional.dropout import dropout
 from jaxcnn.functional.filters import FILTERS, apply_filter
-from jaxcnn.functional.norm import batch_norm, group_norm, instance_norm, layer_norm
+from jaxcnn.functional.norm import group_norm, instance_norm, layer_norm
 from jaxcnn.functional.pool import avg_pool, lp_pool, max_pool, min_pool
 
 __all__ = [

@@ -3,7 +3,6 @@
 Statistics are float32 at least, whatever the type of the map: the one mix of types that is allowed here.
 """
 
-import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -13,74 +12,6 @@ from jax import Array, lax
 from jaxtyping import Num
 
 from jaxcnn.functional import window as win
-
-
-def batch_norm(
-    x: Num[Array, "*batch_and_spatial channels"],
-    scale: Num[Array, " scale_channels"] | None,
-    offset: Num[Array, " offset_channels"] | None,
-    mean: Num[Array, " mean_channels"],
-    variance: Num[Array, " variance_channels"],
-    *,
-    training: bool,
-    momentum: float = 0.9,
-    epsilon: float = 1e-5,
-) -> tuple[Num[Array, "*batch_and_spatial channels"], Num[Array, " mean_channels"], Num[Array, " variance_channels"]]:
-    """Normalise every channel over all other axes, and keep running statistics.
-
-    `y = scale (x - m) / sqrt(v + epsilon) + offset`. In training m and v are the batch's mean and biased variance,
-    and `mean <- momentum mean + (1 - momentum) m`, `variance <- momentum variance + (1 - momentum) v n / (n - 1)`:
-    the unbiased one is stored, as in PyTorch. In evaluation m and v are the running ones.
-
-    Args:
-        x: Map, `(*batch_and_spatial, channels)`.
-        scale: `(channels,)`, of x's dtype or float32; None is 1.
-        offset: `(channels,)`, of x's dtype or float32; None is 0.
-        mean: Running mean, `(channels,)`, of any floating-point type, which it keeps.
-        variance: Running variance, `(channels,)`, likewise.
-        training: Normalise by the batch, and move the running statistics.
-        momentum: Share of the old statistic that is kept: 0.9 is PyTorch's 0.1.
-        epsilon: Added to the variance.
-
-    Returns:
-        The normalised map, of x's dtype, and the running mean and variance, through which no gradient flows.
-
-    Raises:
-        ValueError: Shapes that do not fit, a momentum outside [0, 1], or one value a channel in training.
-        TypeError: Arrays that are not floating point, or a scale or offset of a third type.
-
-    Example:
-        >>> x = jnp.array([[1.], [3.]])
-        >>> y, mean, variance = batch_norm(x, None, None, jnp.zeros(1), jnp.ones(1), training=True, epsilon=0.)
-        >>> y.ravel().tolist(), f"{mean[0]:.2f}", f"{variance[0]:.2f}"
-        ([-1.0, 1.0], '0.20', '1.10')
-
-    Reference:
-        Ioffe and Szegedy, "Batch normalization", 2015.
-    """
-    x, scale, offset = _arguments(x, scale, offset)
-    for name, statistic in (("mean", mean), ("variance", variance)):
-        _check_channels(name, statistic, x)
-        win.floating(**{name: statistic})
-    if not 0 <= momentum <= 1:
-        raise ValueError(f"`momentum` (={momentum}) must be in [0, 1]: it is the share of the old statistic kept")
-    if not training:
-        y = (x - mean) * (lax.rsqrt(variance.astype(scale.dtype) + epsilon) * scale) + offset
-        return y.astype(x.dtype), mean, variance
-    axes = tuple(range(x.ndim - 1))
-    count = math.prod(x.shape[:-1])
-    if count < 2:
-        raise ValueError(
-            f"`x` (shape {x.shape}) must have more than one value a channel in training: the variance of "
-            f"{count} is not defined"
-        )
-    y, batch_mean, batch_variance = _standardize(x, scale, offset, axes, epsilon)
-    unbiased = batch_variance * (count / (count - 1))
-    mean, variance = (
-        lax.stop_gradient(old + (1 - momentum) * (new.squeeze(axes) - old)).astype(old.dtype)
-        for old, new in ((mean, batch_mean), (variance, unbiased))
-    )
-    return y, mean, variance
 
 
 def layer_norm(
@@ -114,7 +45,7 @@ def layer_norm(
     Reference:
         Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
-    x, scale, offset = _arguments(x, scale, offset)
+    x, scale, offset = widened(x, scale, offset)
     return _standardize(x, scale, offset, (x.ndim - 1,), epsilon)[0]
 
 
@@ -152,7 +83,7 @@ def group_norm(
     Reference:
         Wu and He, "Group normalization", 2018.
     """
-    x, scale, offset = _arguments(x, scale, offset)
+    x, scale, offset = widened(x, scale, offset)
     positions = win.spatial_positions(x.ndim, spatial_axes)
     win.per_axis("groups", groups, 1)
     channels = x.shape[-1]
@@ -195,7 +126,7 @@ def instance_norm(
     Reference:
         Ulyanov, Vedaldi and Lempitsky, "Instance normalization", 2016.
     """
-    x, scale, offset = _arguments(x, scale, offset)
+    x, scale, offset = widened(x, scale, offset)
     return _standardize(x, scale, offset, win.spatial_positions(x.ndim, spatial_axes), epsilon)[0]
 
 
@@ -204,8 +135,8 @@ def _standardize(
     x: Array, scale: Array, offset: Array, axes: tuple[int, ...], epsilon: float
 ) -> tuple[Array, Array, Array]:
     """Return `scale (x - mean) / sqrt(variance + epsilon) + offset`, the mean and the variance over `axes`."""
-    centred, mean, variance = _centre(x.astype(scale.dtype), axes)
-    return (centred * (lax.rsqrt(variance + epsilon) * scale) + offset).astype(x.dtype), mean, variance
+    centred, first, error, variance = centre(x.astype(scale.dtype), axes)
+    return (centred * (lax.rsqrt(variance + epsilon) * scale) + offset).astype(x.dtype), first + error, variance
 
 
 @_standardize.defjvp
@@ -216,7 +147,7 @@ def _standardize_jvp(axes, epsilon, primals, tangents):
     """
     (x, scale, offset), (dx, dscale, doffset) = primals, tangents
     y, mean, variance = _standardize(x, scale, offset, axes, epsilon)
-    centred, _, _ = _centre(x.astype(scale.dtype), axes)
+    centred, _, _, _ = centre(x.astype(scale.dtype), axes)
     inverse, dx = lax.rsqrt(variance + epsilon), dx.astype(scale.dtype)
     dmean = dx.mean(axes, keepdims=True)
     dvariance = 2 * (centred * dx).mean(axes, keepdims=True)
@@ -225,8 +156,8 @@ def _standardize_jvp(axes, epsilon, primals, tangents):
     return (y, mean, variance), (dy.astype(x.dtype), dmean, dvariance)
 
 
-def _centre(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
-    """Return x minus its mean over `axes`, the mean and the variance.
+def centre(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array, Array]:
+    """Return x minus its mean over `axes`, the mean, what rounding took from it, and the variance.
 
     The corrected two-pass algorithm (Chan, Golub and LeVeque, "Algorithms for computing the sample variance", 1983):
     the mean of what the first mean leaves is that mean's own rounding error. Neither a large mean nor a value that is
@@ -236,10 +167,10 @@ def _centre(x: Array, axes: tuple[int, ...]) -> tuple[Array, Array, Array]:
     rest = x - first
     error = rest.mean(axes, keepdims=True)
     variance = jnp.maximum(jnp.square(rest).mean(axes, keepdims=True) - jnp.square(error), 0)
-    return rest - error, first + error, variance
+    return rest - error, first, error, variance
 
 
-def _arguments(x: Array, scale: Array | None, offset: Array | None) -> tuple[Array, Array, Array]:
+def widened(x: Array, scale: Array | None, offset: Array | None) -> tuple[Array, Array, Array]:
     """Check a map's scale and offset, and widen them to the type that statistics have."""
     (x,) = win.floating(x=x)
     wide = jnp.promote_types(x.dtype, jnp.float32)
@@ -248,13 +179,13 @@ def _arguments(x: Array, scale: Array | None, offset: Array | None) -> tuple[Arr
         if value is None:
             widened.append(jnp.full((), neutral, wide))
             continue
-        _check_channels(name, value, x)
+        check_channels(name, value, x)
         if value.dtype not in (x.dtype, jnp.float32):
             raise TypeError(f"`{name}` is {value.dtype} and `x` is {x.dtype}: it must be that, or float32")
         widened.append(value.astype(wide))
     return x, widened[0], widened[1]
 
 
-def _check_channels(name: str, value: Array, x: Array) -> None:
+def check_channels(name: str, value: Array, x: Array) -> None:
     if value.shape != x.shape[-1:]:
         raise ValueError(f"`{name}` (shape {value.shape}) must be {x.shape[-1:]}, one a channel of `x`")

@@ -1,22 +1,17 @@
 """Pooling: a map's windows reduced to their maximum, minimum, average or norm, each channel by itself."""
 
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jaxtyping import Num
 
 from jaxcnn.functional import window as win
-
-NEUTRAL: dict[Any, float] = {lax.max: -np.inf, lax.min: np.inf, lax.add: 0.0}
-BEATS: dict[Any, Any] = {lax.max: lax.gt, lax.min: lax.lt}
-MOST_UNROLLED = 64
+from jaxcnn.functional.extremum import extremum, reduce_window
 
 
 def max_pool(
@@ -65,7 +60,7 @@ def max_pool(
     Reference:
         CS231n, "Convolutional networks": pooling layer.
     """
-    return _pool(x, window, strides, padding, padding_mode, dilation, ceil_mode, lax.max, _extremum)
+    return _pool(x, window, strides, padding, padding_mode, dilation, ceil_mode, partial(_extremum, lax.max))
 
 
 def min_pool(
@@ -100,7 +95,7 @@ def min_pool(
         >>> min_pool(jnp.arange(9.).reshape(3, 3, 1), (2, 2), strides=1)[..., 0].tolist()
         [[0.0, 1.0], [3.0, 4.0]]
     """
-    return _pool(x, window, strides, padding, padding_mode, dilation, ceil_mode, lax.min, _extremum)
+    return _pool(x, window, strides, padding, padding_mode, dilation, ceil_mode, partial(_extremum, lax.min))
 
 
 def avg_pool(
@@ -143,10 +138,11 @@ def avg_pool(
         [0.5, 1.0, 1.0, 0.5]
     """
 
-    def average(x: Array, place: win.Geometry, reducer: Any, counts: np.ndarray) -> Array:
-        return _reduce_window(x, place, reducer) / counts.astype(x.dtype)
+    def average(x: Array, place: win.Geometry, counts: np.ndarray) -> Array:
+        x = x.astype(_wide(x))
+        return reduce_window(x, place, lax.add) / counts.astype(x.dtype)
 
-    return _pool(x, window, strides, padding, padding_mode, dilation, ceil_mode, lax.add, average, count_include_pad)
+    return _pool(x, window, strides, padding, padding_mode, dilation, ceil_mode, average, count_include_pad)
 
 
 def lp_pool(
@@ -194,13 +190,14 @@ def lp_pool(
         raise ValueError(f"`p` (={p}) must be at least 1 and finite; for infinity take max_pool(abs(x))")
     order = int(p) if p == int(p) else p
 
-    def norm(x: Array, place: win.Geometry, reducer: Any, counts: np.ndarray) -> Array:
+    def norm(x: Array, place: win.Geometry, counts: np.ndarray) -> Array:
+        x = x.astype(_wide(x))
         magnitude = x if order % 2 == 0 else x * jnp.sign(x)  # |x|, but with slope 0 at 0, where jnp.abs has 1
-        total = _reduce_window(magnitude**order, place, reducer)
+        total = reduce_window(magnitude**order, place, lax.add)
         zero = total == 0  # the root has no slope there: keep it away from the gradient
         return jnp.where(zero, 0, jnp.where(zero, 1, total) ** (1 / order))
 
-    return _pool(x, window, strides, padding, padding_mode, dilation, ceil_mode, lax.add, norm, True)
+    return _pool(x, window, strides, padding, padding_mode, dilation, ceil_mode, norm, True)
 
 
 def _pool(
@@ -211,15 +208,13 @@ def _pool(
     padding_mode: str,
     dilation: win.Sizes,
     ceil_mode: bool,
-    reducer: Any,
-    reduce: Callable[[Array, win.Geometry, Any, np.ndarray], Array],
+    reduce: Callable[[Array, win.Geometry, np.ndarray], Array],
     count_include_pad: bool = False,
 ) -> Array:
-    """Make all arguments canonical, pad, and let `reduce` see windows of a padded map: every pool's one way."""
+    """Make all arguments canonical, and let `reduce` see the windows of a map: every pool's one way."""
     (x,) = win.floating(x=x)
     window = win.window_sizes(window)
     dtype, (x, batch) = x.dtype, win.merge_batch(x, len(window))
-    x = x.astype(jnp.promote_types(dtype, jnp.float32))
     strides = window if strides is None else strides
     settle = partial(win.geometry, window=window, strides=strides, dilation=dilation, ceil_mode=ceil_mode)
     place = settle(x.shape[1:-1], padding=padding)
@@ -232,10 +227,16 @@ def _pool(
             f"`padding` (={place.padding}) lets a `window` (={window}) see nothing but padding on a map of sizes "
             f"{x.shape[1:-1]}; pad less"
         )
-    beyond = [(low, high + more) for (low, high), more in zip(place.padding, place.overhang, strict=True)]
-    x = win.pad(x, beyond, "zeros", value=NEUTRAL[reducer])
-    y = reduce(x, place, reducer, counts).astype(dtype)
+    y = reduce(x, place, counts).astype(dtype)
     return y.reshape(*batch, *y.shape[1:])
+
+
+def _extremum(reducer: Any, x: Array, place: win.Geometry, counts: np.ndarray) -> Array:
+    return extremum(x, place, reducer)
+
+
+def _wide(x: Array) -> Any:
+    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _counts(place: win.Geometry, sizes: tuple[int, ...], *, padding_counts: bool) -> np.ndarray:
@@ -248,47 +249,3 @@ def _counts(place: win.Geometry, sizes: tuple[int, ...], *, padding_counts: bool
         )
         counts = np.multiply.outer(counts, ((taps >= first) & (taps < end)).sum(1))
     return counts[..., None] if (counts != counts.flat[0]).any() else counts.reshape(-1)[:1]
-
-
-def _reduce_window(x: Array, place: win.Geometry, reducer: Any) -> Array:
-    """Reduce the windows of a padded map, `(batch, *spatial, channels)`."""
-    window, strides, dilation = ((1, *sizes, 1) for sizes in (place.window, place.strides, place.dilation))
-    neutral = np.array(NEUTRAL[reducer], x.dtype)
-    return lax.reduce_window(x, neutral, reducer, window, strides, "VALID", window_dilation=dilation)
-
-
-def _extremum(x: Array, place: win.Geometry, reducer: Any, counts: np.ndarray) -> Array:
-    """Reduce windows to their maximum or minimum; a large window keeps XLA's derivative, which is not unrolled."""
-    unrolled = math.prod(place.window) <= MOST_UNROLLED
-    return (_first_extremum if unrolled else _reduce_window)(x, place, reducer)
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def _first_extremum(x: Array, place: win.Geometry, reducer: Any) -> Array:
-    return _reduce_window(x, place, reducer)
-
-
-@_first_extremum.defjvp
-def _first_extremum_jvp(place, reducer, primals, tangents):
-    """Take the tangent of each window's first extremum, from strided slices.
-
-    XLA:CPU expands select-and-scatter, its own gradient of a max pool, to a loop that takes 10 to 20 times as long.
-    """
-    taps = _taps(primals[0], place)
-    y = next(taps)
-    winner = jnp.zeros(y.shape, jnp.uint8)
-    for index, tap in enumerate(taps, 1):
-        wins = BEATS[reducer](tap, y) | (jnp.isnan(tap) & ~jnp.isnan(y))
-        y, winner = jnp.where(wins, tap, y), jnp.where(wins, jnp.uint8(index), winner)
-    dy = jnp.zeros_like(y)
-    for index, tap in enumerate(_taps(tangents[0], place)):
-        dy += jnp.where(winner == index, tap, 0)
-    return y, dy
-
-
-def _taps(x: Array, place: win.Geometry) -> Iterator[Array]:
-    """Yield, for every tap of the window in reading order, what all windows see there."""
-    for tap in itertools.product(*map(range, place.window)):
-        start = [d * p for d, p in zip(place.dilation, tap, strict=True)]
-        end = [i + s * (n - 1) + 1 for i, s, n in zip(start, place.strides, place.output, strict=True)]
-        yield lax.slice(x, (0, *start, 0), (len(x), *end, x.shape[-1]), (1, *place.strides, 1))

@@ -4,6 +4,7 @@ Scales and offsets meet half-precision maps as the float32 that they are: the fu
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import jax.numpy as jnp
 from flax import nnx
@@ -27,7 +28,8 @@ class _Norm(Module):
 class BatchNorm(_Norm):
     """Normalise every channel over the batch and its positions: `functional.batch_norm`.
 
-    In training it uses the batch's statistics and updates its own; in evaluation it uses its own.
+    In training it uses the batch's statistics and updates its own; in evaluation it uses its own. A call takes the
+    `activation` of `functional.batch_norm`: `Sequential` hands it the ReLU that follows.
 
     Args:
         channels: Channels of the input.
@@ -54,7 +56,14 @@ class BatchNorm(_Norm):
         self.variance = nnx.BatchStat(jnp.ones(channels))
         self.momentum = momentum
 
-    def __call__(self, x: Array, *, training: bool = False, key: Array | None = None) -> Array:
+    def __call__(
+        self,
+        x: Array,
+        *,
+        training: bool = False,
+        key: Array | None = None,
+        activation: Literal["relu"] | None = None,
+    ) -> Array:
         y, mean, variance = F.batch_norm(
             x,
             self.scale[...],
@@ -64,6 +73,7 @@ class BatchNorm(_Norm):
             training=training,
             momentum=self.momentum,
             epsilon=self.epsilon,
+            activation=activation,
         )
         if training:
             self.mean[...], self.variance[...] = mean, variance

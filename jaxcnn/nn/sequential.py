@@ -1,5 +1,6 @@
 """Layers one after another."""
 
+import itertools
 from collections.abc import Callable
 
 import jax
@@ -7,10 +8,13 @@ from jax import Array
 
 from jaxcnn.nn.activation import Activation
 from jaxcnn.nn.module import Module
+from jaxcnn.nn.norm import BatchNorm
 
 
 class Sequential(Module):
     """Feed each layer's output to the next one.
+
+    In training a batch norm and the ReLU that follows it are one operation, the norm's, of the same value.
 
     Args:
         *layers: Modules, named `layer0`, `layer1`, ...; a function of one array stands for its `Activation`.
@@ -33,6 +37,15 @@ class Sequential(Module):
 
     def __call__(self, x: Array, *, training: bool = False, key: Array | None = None) -> Array:
         keys = [None] * len(self.names) if key is None else jax.random.split(key, len(self.names))
-        for name, layer_key in zip(self.names, keys, strict=True):
-            x = getattr(self, name)(x, training=training, key=layer_key)
+        layers = [getattr(self, name) for name in self.names]
+        fused = [training and _is_norm_and_relu(*pair) for pair in itertools.pairwise([*layers, None])]
+        for i, (layer, layer_key) in enumerate(zip(layers, keys, strict=True)):
+            if fused[i]:
+                x = layer(x, training=training, key=layer_key, activation="relu")
+            elif not (i and fused[i - 1]):
+                x = layer(x, training=training, key=layer_key)
         return x
+
+
+def _is_norm_and_relu(layer: Module | None, following: Module | None) -> bool:
+    return type(layer) is BatchNorm and type(following) is Activation and following.function is jax.nn.relu
