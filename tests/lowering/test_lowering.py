@@ -212,3 +212,33 @@ def test_the_same_program_twice_gives_the_same_bits() -> None:
     first, again = run(x, kernel), run(x, kernel)
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+KERNEL_GRADIENTS = {
+    "a strip of one image": ((4, 9, 32, 16), (3, 3, 16, 32), 1),
+    "strips of many images": ((16, 6, 6, 48), (3, 3, 48, 16), 1),
+    "a batch that does not fill its strips": ((7, 5, 16, 32), (2, 3, 32, 48), 2),
+    "more rows of taps than are summed together": ((8, 9, 8, 16), (5, 1, 16, 16), 0),
+    "one tap": ((8, 4, 4, 32), (1, 1, 32, 64), 0),
+    "several chunks": ((128, 8, 8, 32), (3, 3, 32, 160), 1),
+}
+
+
+@pytest.mark.parametrize("name", KERNEL_GRADIENTS)
+def test_kernel_gradient_in_half_precision(name: str) -> None:
+    x_shape, kernel_shape, padding = KERNEL_GRADIENTS[name]
+    lowering.enable()
+    x = normal(0, x_shape, "bfloat16")
+    convolve = functools.partial(
+        lax.conv_general_dilated,
+        window_strides=(1, 1),
+        padding=[(padding, padding)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    kernel = normal(1, kernel_shape, "bfloat16")
+    g = normal(2, jax.eval_shape(convolve, x, kernel).shape, "bfloat16")
+    gradient = jax.jit(lambda: jax.vjp(lambda kernel: convolve(x, kernel), kernel)[1](g)[0])()
+    padded = np.pad(np.asarray(x, np.float64), [(0, 0), *[(padding, padding)] * 2, (0, 0)])
+    patches = np.lib.stride_tricks.sliding_window_view(padded, g.shape[1:3], axis=(1, 2))  # n, kh, kw, c, h, w
+    expected = np.einsum("nijchw,nhwk->ijck", patches, np.asarray(g, np.float64))
+    assert_close(np.asarray(gradient, np.float64), expected, "bfloat16")

@@ -20,6 +20,7 @@
 
 #include "common.h"
 #include "dnnl.hpp"
+#include "kernel_gradient.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
@@ -166,6 +167,8 @@ struct Plan {
   int64_t loops = 1;
   memory::desc scratch;
   size_t scratch_offset = 0, arena_bytes = 0;
+  std::unique_ptr<jaxcnn::KernelGradient> ours;  // runs in place of the primitive
+  size_t sums_offset = 0;
 
   size_t take(size_t bytes) {
     const size_t offset = arena_bytes;
@@ -187,6 +190,19 @@ struct Plan {
     argument.reorder_scratch_offset = take(argument.reorder_scratch.get_size());
   }
 };
+
+// Whether our own kernel gradient takes this one: stride 1, channels last in multiples of 16, a kernel laid out as
+// (rows, columns, in, out), and a batch that fills its strips.
+bool is_ours(const Description& d, const View& src, const View& weights, const View& dst) {
+  constexpr auto kHalf = memory::data_type::bf16;
+  if (d.kind != kKernelGradient || d.rank != 2 || d.groups != 1 || d.loops != 1 || !jaxcnn::have_amx()) return false;
+  if (src.type != kHalf || dst.type != kHalf || d.strides != Dims{1, 1} || d.dilation != Dims{1, 1}) return false;
+  const auto tag = memory::format_tag::nhwc;
+  const int64_t out = weights.dims[0], in = weights.dims[1], columns = weights.dims[3];
+  const View dense{weights.type, weights.dims, {1, out, columns * in * out, in * out}};
+  return in % 16 == 0 && out % 16 == 0 && src.lies_as(memory::desc(src.dims, kHalf, tag)) &&
+         dst.lies_as(memory::desc(dst.dims, kHalf, tag)) && weights.lies_as(dense.desc());
+}
 
 std::shared_ptr<Plan> make_plan(const Description& d, const Array& lhs, const Array& rhs, const Array& out) {
   for (const Array* array : {&lhs, &rhs, &out}) {
@@ -223,6 +239,18 @@ std::shared_ptr<Plan> make_plan(const Description& d, const Array& lhs, const Ar
     const int64_t window = (weights.dims[grouped + 2 + axis] - 1) * d.dilation[axis] + 1;
     const int64_t room = src.dims[2 + axis] + d.low[axis] + d.high[axis] - window;
     require(room >= 0 && room / d.strides[axis] + 1 == dst.dims[2 + axis], "sizes, strides and padding do not fit");
+  }
+  if (is_ours(d, src, weights, dst)) {
+    auto ours = std::make_unique<jaxcnn::KernelGradient>(jaxcnn::KernelGradientShape{
+        src.dims[0], src.dims[2], src.dims[3], src.dims[1], dst.dims[2], dst.dims[3], dst.dims[1], weights.dims[2],
+        weights.dims[3], d.low[0], d.low[1]});
+    if (ours->strips * ours->side_by_side * 2 <= src.dims[0] * 3) {
+      plan->scratch_offset = plan->take(ours->scratch_bytes());
+      plan->sums_offset = plan->take(4 * weights.dims[0] * weights.dims[1] * weights.dims[2] * weights.dims[3]);
+      plan->ours = std::move(ours);
+      plan->implementation = "jaxcnn_kernel_gradient:avx512_core_amx";
+      return plan;
+    }
   }
   const memory::format_tag last = channels_last(d.rank);
   const memory::desc src_desc(src.dims, src.type, last), dst_desc(dst.dims, dst.type, last);
@@ -330,6 +358,13 @@ char* arena_of(size_t bytes) {
 void run(const Plan& plan, const Array& lhs, const Array& rhs, const Array& out) {
   static dnnl::stream stream(engine());
   char* arena = arena_of(plan.arena_bytes);
+  if (plan.ours) {
+    const bool in_place = out.type == memory::data_type::f32;
+    float* sums = reinterpret_cast<float*>(in_place ? out.data : arena + plan.sums_offset);
+    plan.ours->run(static_cast<uint16_t*>(lhs.data), static_cast<uint16_t*>(rhs.data), sums, arena + plan.scratch_offset);
+    if (!in_place) jaxcnn::round_to_bfloat16(sums, static_cast<uint16_t*>(out.data), plan.ours->sums_count());
+    return;
+  }
   auto bytes = [](const Array& array, const Argument& argument, int64_t loop) {
     return static_cast<char*>(array.data) + loop * argument.view.loop_bytes;
   };

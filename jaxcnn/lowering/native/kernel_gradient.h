@@ -1,0 +1,34 @@
+// The kernel gradient of a bfloat16 convolution of stride 1, on AMX. Channels last; both counts multiples of 16.
+#pragma once
+
+#include <cstdint>
+
+namespace jaxcnn {
+
+struct KernelGradientShape {
+  int64_t batch, rows, columns, in_channels, out_rows, out_columns, out_channels;
+  int64_t kernel_rows, kernel_columns, low_rows, low_columns;  // low: padding before
+};
+
+// Whether this processor and this kernel let the process use AMX.
+bool have_amx();
+
+struct KernelGradient {
+  explicit KernelGradient(const KernelGradientShape& shape);
+
+  // Writes sums[kernel_rows][kernel_columns][in_channels][out_channels]; `scratch` is aligned to 64 bytes.
+  void run(const uint16_t* x, const uint16_t* dy, float* sums, char* scratch) const;
+
+  int64_t scratch_bytes() const;
+  int64_t sums_count() const;
+
+  KernelGradientShape shape;
+  int64_t side_by_side, strips, at_once;  // images in a strip, strips in all, strips that are laid out at a time
+  int64_t x_length, dy_length;            // positions in a strip
+  int64_t x_bytes, dy_bytes, zero_bytes;
+};
+
+// To nearest, ties to even; NaN stays NaN.
+void round_to_bfloat16(const float* from, uint16_t* to, int64_t count);
+
+}  // namespace jaxcnn
