@@ -40,6 +40,7 @@ class Call:
         grow: Zeros around each spatial axis of the result.
         swapped: The second array is the map, the first one the gradient of the output.
         turned: The kernel (the result, where that is one) is turned around.
+        native: float32 products as the processor has them, not as sums of bfloat16 ones.
     """
 
     kind: int
@@ -56,13 +57,16 @@ class Call:
     grow: tuple[tuple[int, int], ...] = ()
     swapped: bool = False
     turned: bool = False
+    native: bool = False
 
     @property
     def numbers(self) -> np.ndarray:
         """What the handler reads; native/convolution.cc has the order."""
         axes = (*self.lhs, *self.rhs, *self.out)
         windows = (*self.strides, *self.dilation, *self.low, *self.high)
-        return np.array([self.kind, len(self.strides), self.groups, self.loops, *axes, *windows], np.int64)
+        return np.array(
+            [self.kind, len(self.strides), self.groups, self.loops, self.native, *axes, *windows], np.int64
+        )
 
     def shapes(self, lhs: Sequence[int], rhs: Sequence[int], out: Sequence[int]) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of the handler's two arguments and of its result, given the convolution's.

@@ -1,10 +1,12 @@
 """oneDNN lowering: a convolution becomes a call of oneDNN, through XLA's foreign function interface."""
 
+import dataclasses
 import math
 from collections import Counter
 from typing import Any
 
 import jax
+import numpy as np
 from jax import lax
 from jax.interpreters import mlir
 
@@ -61,6 +63,7 @@ def convolution(library: Library, lhs: Any, rhs: Any, out: Any, params: dict[str
         if math.prod(array.shape) == 0 or math.prod(array.shape) * array.dtype.itemsize > MOST_BYTES:
             raise Refused("an empty array, or one of 2 GB or more")
     call = describe(lhs.shape, rhs.shape, out.shape, **params)
+    call = dataclasses.replace(call, native=lax.Precision.HIGHEST in np.atleast_1d(params["precision"]))
     shapes = call.shapes(lhs.shape, rhs.shape, out.shape)
     if min(map(min, shapes)) < 1:  # no window reaches the map
         return lambda lhs, rhs: lax.full(out.shape, 0, out.dtype)

@@ -214,31 +214,76 @@ def test_the_same_program_twice_gives_the_same_bits() -> None:
         np.testing.assert_array_equal(one, other)
 
 
-KERNEL_GRADIENTS = {
-    "a strip of one image": ((4, 9, 32, 16), (3, 3, 16, 32), 1),
-    "strips of many images": ((16, 6, 6, 48), (3, 3, 48, 16), 1),
-    "a batch that does not fill its strips": ((7, 5, 16, 32), (2, 3, 32, 48), 2),
-    "more rows of taps than are summed together": ((8, 9, 8, 16), (5, 1, 16, 16), 0),
-    "one tap": ((8, 4, 4, 32), (1, 1, 32, 64), 0),
-    "several chunks": ((128, 8, 8, 32), (3, 3, 32, 160), 1),
+# Maps, kernels and padding that our own kernels take, on a processor with AMX; their results are checked on any.
+TILED = {
+    "a strip of one image": ((4, 9, 32, 64), (3, 3, 64, 32), 1, 1),
+    "strips of many images": ((16, 6, 6, 96), (3, 3, 96, 16), 1, 1),
+    "a batch that does not fill its strips": ((7, 5, 16, 96), (2, 3, 96, 48), 2, 1),
+    "more rows of taps than are summed together": ((8, 9, 8, 128), (5, 1, 128, 16), 0, 1),
+    "one tap": ((8, 4, 4, 32), (1, 1, 32, 64), 0, 1),
+    "several chunks": ((128, 4, 4, 64), (3, 3, 64, 160), 1, 1),
+    "strided": ((8, 9, 9, 64), (3, 3, 64, 32), 1, 2),
 }
 
 
-@pytest.mark.parametrize("name", KERNEL_GRADIENTS)
-def test_kernel_gradient_in_half_precision(name: str) -> None:
-    x_shape, kernel_shape, padding = KERNEL_GRADIENTS[name]
+def tiled(name: str, dtype: str) -> tuple[Array, Array, Array, Callable[[Array, Array], Array]]:
+    """A map, a kernel, a cotangent and the convolution."""
+    x_shape, kernel_shape, padding, stride = TILED[name]
+    x, kernel = normal(0, x_shape, dtype), normal(1, kernel_shape, dtype)
+
+    def convolve(x: Array, kernel: Array) -> Array:
+        layout = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(x, kernel, (stride,) * 2, [(padding,) * 2] * 2, dimension_numbers=layout)
+
+    return x, kernel, normal(2, jax.eval_shape(convolve, x, kernel).shape, dtype), convolve
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", TILED)
+def test_convolutions_of_whole_tiles(name: str, dtype: str) -> None:
+    x, kernel, g, convolve = tiled(name, dtype)
+    _, kernel_shape, padding, stride = TILED[name]
     lowering.enable()
-    x = normal(0, x_shape, "bfloat16")
-    convolve = functools.partial(
-        lax.conv_general_dilated,
-        window_strides=(1, 1),
-        padding=[(padding, padding)] * 2,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
-    kernel = normal(1, kernel_shape, "bfloat16")
-    g = normal(2, jax.eval_shape(convolve, x, kernel).shape, "bfloat16")
-    gradient = jax.jit(lambda: jax.vjp(lambda kernel: convolve(x, kernel), kernel)[1](g)[0])()
-    padded = np.pad(np.asarray(x, np.float64), [(0, 0), *[(padding, padding)] * 2, (0, 0)])
-    patches = np.lib.stride_tricks.sliding_window_view(padded, g.shape[1:3], axis=(1, 2))  # n, kh, kw, c, h, w
-    expected = np.einsum("nijchw,nhwk->ijck", patches, np.asarray(g, np.float64))
-    assert_close(np.asarray(gradient, np.float64), expected, "bfloat16")
+    y, gradient = jax.jit(lambda: (convolve(x, kernel), jax.vjp(lambda k: convolve(x, k), kernel)[1](g)[0]))()
+    x, kernel, g = (np.asarray(array, np.float64) for array in (x, kernel, g))
+    padded = np.pad(x, [(0, 0), *[(padding, padding)] * 2, (0, 0)])
+    patches = np.lib.stride_tricks.sliding_window_view(padded, kernel_shape[:2], axis=(1, 2))[:, ::stride, ::stride]
+    assert_close(np.asarray(y, np.float64), np.einsum("nhwcij,ijck->nhwk", patches, kernel, optimize=True), dtype)
+    assert_close(np.asarray(gradient, np.float64), np.einsum("nhwcij,nhwk->ijck", patches, g, optimize=True), dtype)
+
+
+def test_float32_keeps_its_accuracy() -> None:
+    """Products of bfloat16 parts err no more than the processor's float32 products, which `highest` asks for."""
+    x, kernel, _, convolve = tiled("a strip of one image", "float32")
+    padded = np.pad(np.asarray(x, np.float64), [(0, 0), (1, 1), (1, 1), (0, 0)])
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
+    exact = np.einsum("nhwcij,ijck->nhwk", patches, np.asarray(kernel, np.float64), optimize=True)
+    lowering.enable()
+    errors = {}
+    for precision in ("default", "highest"):
+        with jax.default_matmul_precision(precision):
+            errors[precision] = np.abs(np.asarray(jax.jit(convolve)(x, kernel), np.float64) - exact).mean()
+    assert errors["default"] < 1.1 * errors["highest"] < 1e-6 * np.abs(exact).max()
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_numbers_that_are_not_finite(value: float) -> None:
+    x, kernel, g, convolve = tiled("a strip of one image", "float32")
+    x = x.at[1, 4, 7, 3].set(value)
+    results = []
+    for tier in ("xla", "auto"):
+        lowering.enable(tier)
+        results.append(jax.jit(lambda: (convolve(x, kernel), jax.vjp(lambda k: convolve(x, k), kernel)[1](g)[0]))())
+    for theirs, ours in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-3)
+        assert not np.isfinite(ours).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_shifted_map_gives_the_shifted_result_bit_by_bit(dtype: str) -> None:
+    x, kernel, _, convolve = tiled("strips of many images", dtype)
+    x = jnp.pad(x[:, :3, :3], [(0, 0), (0, 3), (0, 3), (0, 0)])
+    lowering.enable()
+    run = jax.jit(convolve)
+    shifted = run(jnp.roll(x, (2, 1), (1, 2)), kernel)
+    np.testing.assert_array_equal(shifted[:, 2:, 1:], run(x, kernel)[:, :-2, :-1])

@@ -18,9 +18,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "amx.h"
+#include "amx_forward.h"
+#include "amx_kernel_gradient.h"
 #include "common.h"
 #include "dnnl.hpp"
-#include "kernel_gradient.h"
 #include "xla/ffi/api/ffi.h"
 
 namespace ffi = xla::ffi;
@@ -52,24 +54,24 @@ struct Array {
 
 enum Kind : int64_t { kForward = 0, kInputGradient = 1, kKernelGradient = 2 };
 
-// The numbers that Python sends: [kind, rank, groups, loops,
+// The numbers that Python sends: [kind, rank, groups, loops, native,
 //   lhs axes (batch, features, spatial...), rhs axes (out, in, spatial...), out axes (batch, features, spatial...),
 //   strides, dilation, padding low, padding high], of the forward convolution that this one is, or is a gradient of.
 // `groups` are oneDNN's; `loops` independent convolutions split lhs by its batch (a kernel gradient: by its features)
-// and rhs and out by their output features.
+// and rhs and out by their output features. `native` asks for float32 products as the processor has them.
 struct Description {
-  int64_t kind, rank, groups, loops;
+  int64_t kind, rank, groups, loops, native;
   std::vector<int64_t> lhs, rhs, out;
   Dims strides, dilation, low, high;
 
   explicit Description(ffi::Span<const int64_t> numbers) {
-    require(numbers.size() >= 4, "the description of a convolution has too few numbers");
+    require(numbers.size() >= 5, "the description of a convolution has too few numbers");
     const int64_t* next = numbers.begin();
-    kind = *next++, rank = *next++, groups = *next++, loops = *next++;
+    kind = *next++, rank = *next++, groups = *next++, loops = *next++, native = *next++;
     require(kind >= kForward && kind <= kKernelGradient, "unknown kind of convolution");
     require(rank >= 1 && rank <= 3, "a convolution has 1 to 3 spatial axes");
     require(groups >= 1 && loops >= 1, "groups are at least 1");
-    require(static_cast<int64_t>(numbers.size()) == 4 + 3 * (rank + 2) + 4 * rank,
+    require(static_cast<int64_t>(numbers.size()) == 5 + 3 * (rank + 2) + 4 * rank,
             "the description of a convolution has the wrong length");
     auto take = [&next](int64_t count) {
       std::vector<int64_t> taken(next, next + count);
@@ -167,8 +169,10 @@ struct Plan {
   int64_t loops = 1;
   memory::desc scratch;
   size_t scratch_offset = 0, arena_bytes = 0;
-  std::unique_ptr<jaxcnn::KernelGradient> ours;  // runs in place of the primitive
-  size_t sums_offset = 0;
+  // Our own kernels, which run in place of the primitive; on float32, unless a number is not finite.
+  std::unique_ptr<jaxcnn::Forward> forward;
+  std::unique_ptr<jaxcnn::KernelGradient> kernel_gradient;
+  size_t ours_offset = 0, sums_offset = 0;
 
   size_t take(size_t bytes) {
     const size_t offset = arena_bytes;
@@ -191,17 +195,43 @@ struct Plan {
   }
 };
 
-// Whether our own kernel gradient takes this one: stride 1, channels last in multiples of 16, a kernel laid out as
-// (rows, columns, in, out), and a batch that fills its strips.
-bool is_ours(const Description& d, const View& src, const View& weights, const View& dst) {
-  constexpr auto kHalf = memory::data_type::bf16;
-  if (d.kind != kKernelGradient || d.rank != 2 || d.groups != 1 || d.loops != 1 || !jaxcnn::have_amx()) return false;
-  if (src.type != kHalf || dst.type != kHalf || d.strides != Dims{1, 1} || d.dilation != Dims{1, 1}) return false;
-  const auto tag = memory::format_tag::nhwc;
-  const int64_t out = weights.dims[0], in = weights.dims[1], columns = weights.dims[3];
+// Plans our own kernel where it takes a convolution and is faster than oneDNN's: two spatial axes, channels last, whole
+// tiles, images that fill their strips. Returns whether oneDNN's primitive is needed no more.
+bool plan_ours(Plan& plan, const Description& d, const View& src, const View& weights, const View& dst) {
+  const auto type = src.type;
+  const bool single = type == memory::data_type::f32;
+  const auto lies_last = [&](const View& view) {
+    return view.lies_as(memory::desc(view.dims, view.type, memory::format_tag::nhwc));
+  };
+  if (d.rank != 2 || d.groups != 1 || d.loops != 1 || d.native || !jaxcnn::have_amx()) return false;
+  if ((!single && type != memory::data_type::bf16) || !lies_last(src) || !lies_last(dst)) return false;
+  const int64_t out = weights.dims[0], in = weights.dims[1], rows = weights.dims[2], columns = weights.dims[3];
+  const auto filled = [&](const auto& ours) { return ours.strips * ours.side_by_side * 2 <= src.dims[0] * 3; };
+  if (single && (weights.type != type || dst.type != type || rows * columns == 1 || rows * columns * in < 512)) return false;
+  if (d.kind == kForward && weights.type == type && in % 32 == 0 && out % 16 == 0 && (single || dst.dims[3] < 8)) {
+    const jaxcnn::Forward ours({src.dims[0], src.dims[2], src.dims[3], in, dst.dims[2], dst.dims[3], out, rows, columns,
+                                d.low[0], d.low[1], d.strides[0], d.strides[1], d.dilation[0], d.dilation[1],
+                                weights.strides[0], weights.strides[1], weights.strides[2], weights.strides[3], single,
+                                dst.type == memory::data_type::f32});
+    if (!filled(ours)) return false;
+    plan.forward = std::make_unique<jaxcnn::Forward>(ours);
+    plan.ours_offset = plan.take(ours.scratch_bytes());
+    plan.implementation = "jaxcnn_forward:avx512_core_amx";
+    return !single;
+  }
   const View dense{weights.type, weights.dims, {1, out, columns * in * out, in * out}};
-  return in % 16 == 0 && out % 16 == 0 && src.lies_as(memory::desc(src.dims, kHalf, tag)) &&
-         dst.lies_as(memory::desc(dst.dims, kHalf, tag)) && weights.lies_as(dense.desc());
+  if (d.kind == kKernelGradient && dst.type == type && in % 16 == 0 && out % 16 == 0 && d.strides == Dims{1, 1} &&
+      d.dilation == Dims{1, 1} && weights.lies_as(dense.desc())) {
+    const jaxcnn::KernelGradient ours({src.dims[0], src.dims[2], src.dims[3], in, dst.dims[2], dst.dims[3], out, rows,
+                                       columns, d.low[0], d.low[1], single});
+    if (!filled(ours)) return false;
+    plan.kernel_gradient = std::make_unique<jaxcnn::KernelGradient>(ours);
+    plan.ours_offset = plan.take(ours.scratch_bytes());
+    plan.sums_offset = plan.take(4 * ours.sums_count());
+    plan.implementation = "jaxcnn_kernel_gradient:avx512_core_amx";
+    return !single;
+  }
+  return false;
 }
 
 std::shared_ptr<Plan> make_plan(const Description& d, const Array& lhs, const Array& rhs, const Array& out) {
@@ -240,18 +270,7 @@ std::shared_ptr<Plan> make_plan(const Description& d, const Array& lhs, const Ar
     const int64_t room = src.dims[2 + axis] + d.low[axis] + d.high[axis] - window;
     require(room >= 0 && room / d.strides[axis] + 1 == dst.dims[2 + axis], "sizes, strides and padding do not fit");
   }
-  if (is_ours(d, src, weights, dst)) {
-    auto ours = std::make_unique<jaxcnn::KernelGradient>(jaxcnn::KernelGradientShape{
-        src.dims[0], src.dims[2], src.dims[3], src.dims[1], dst.dims[2], dst.dims[3], dst.dims[1], weights.dims[2],
-        weights.dims[3], d.low[0], d.low[1]});
-    if (ours->strips * ours->side_by_side * 2 <= src.dims[0] * 3) {
-      plan->scratch_offset = plan->take(ours->scratch_bytes());
-      plan->sums_offset = plan->take(4 * weights.dims[0] * weights.dims[1] * weights.dims[2] * weights.dims[3]);
-      plan->ours = std::move(ours);
-      plan->implementation = "jaxcnn_kernel_gradient:avx512_core_amx";
-      return plan;
-    }
-  }
+  if (plan_ours(*plan, d, src, weights, dst)) return plan;
   const memory::format_tag last = channels_last(d.rank);
   const memory::desc src_desc(src.dims, src.type, last), dst_desc(dst.dims, dst.type, last);
   const memory::desc weights_desc(weights.dims, weights.type, memory::format_tag::any);
@@ -264,7 +283,7 @@ std::shared_ptr<Plan> make_plan(const Description& d, const Array& lhs, const Ar
   auto finish = [&plan](const auto& chosen, const memory::desc& l, const memory::desc& r, const memory::desc& o,
                         dnnl::primitive primitive) {
     plan->primitive = std::move(primitive);
-    plan->implementation = chosen.impl_info_str();
+    if (plan->implementation.empty()) plan->implementation = chosen.impl_info_str();
     plan->place(plan->lhs, l, false);
     plan->place(plan->rhs, r, false);
     plan->place(plan->out, o, true);
@@ -358,12 +377,16 @@ char* arena_of(size_t bytes) {
 void run(const Plan& plan, const Array& lhs, const Array& rhs, const Array& out) {
   static dnnl::stream stream(engine());
   char* arena = arena_of(plan.arena_bytes);
-  if (plan.ours) {
+  char* ours = arena + plan.ours_offset;
+  if (plan.forward && plan.forward->run(lhs.data, rhs.data, out.data, ours)) return;
+  if (plan.kernel_gradient) {
     const bool in_place = out.type == memory::data_type::f32;
     float* sums = reinterpret_cast<float*>(in_place ? out.data : arena + plan.sums_offset);
-    plan.ours->run(static_cast<uint16_t*>(lhs.data), static_cast<uint16_t*>(rhs.data), sums, arena + plan.scratch_offset);
-    if (!in_place) jaxcnn::round_to_bfloat16(sums, static_cast<uint16_t*>(out.data), plan.ours->sums_count());
-    return;
+    if (plan.kernel_gradient->run(lhs.data, rhs.data, sums, ours)) {
+      if (!in_place)
+        jaxcnn::round_to_bfloat16(sums, static_cast<uint16_t*>(out.data), plan.kernel_gradient->sums_count());
+      return;
+    }
   }
   auto bytes = [](const Array& array, const Argument& argument, int64_t loop) {
     return static_cast<char*>(array.data) + loop * argument.view.loop_bytes;
