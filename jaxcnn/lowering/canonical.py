@@ -9,8 +9,10 @@ that stand in the program before XLA sees it make the layout right everywhere.
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jax import Array, lax
 from jax.interpreters import mlir
 
 Rule = Callable[..., Any]
@@ -31,33 +33,53 @@ def canonical_rule(xla: Rule) -> Rule:
         True
     """
 
-    def rule(ctx: mlir.LoweringRuleContext, lhs: Any, rhs: Any, *, dimension_numbers: Any, **params: Any) -> Any:
+    def rule(
+        ctx: mlir.LoweringRuleContext,
+        lhs: Any,
+        rhs: Any,
+        *,
+        dimension_numbers: Any,
+        feature_group_count: int,
+        batch_group_count: int,
+        **params: Any,
+    ) -> Any:
         lhs_spec, rhs_spec, out_spec = (tuple(spec) for spec in dimension_numbers)
         fast = fast_layout(len(lhs_spec) - 2)
         is_fast = (lhs_spec, rhs_spec, out_spec) == (fast.lhs_spec, fast.rhs_spec, fast.out_spec)
         aval: Any = ctx.avals_in[0]
-        if is_fast or np.issubdtype(aval.dtype, np.complexfloating):
-            return xla(ctx, lhs, rhs, dimension_numbers=dimension_numbers, **params)
+        groups = {"feature_group_count": feature_group_count, "batch_group_count": batch_group_count}
+        if (is_fast and batch_group_count == 1) or np.issubdtype(aval.dtype, np.complexfloating):
+            return xla(ctx, lhs, rhs, dimension_numbers=dimension_numbers, **groups, **params)
 
-        # XLA's rule is called by hand: binding the primitive again would come back to whichever rule is registered.
-        lhs, lhs_aval = transpose(ctx, lhs, aval, (lhs_spec[0], *lhs_spec[2:], lhs_spec[1]))
-        rhs, rhs_aval = transpose(ctx, rhs, ctx.avals_in[1], (*rhs_spec[2:], rhs_spec[1], rhs_spec[0]))
+        def prepare(lhs: Array) -> Array:
+            lhs = lax.transpose(lhs, (lhs_spec[0], *lhs_spec[2:], lhs_spec[1]))
+            if batch_group_count == 1:
+                return lhs
+            # XLA expands batch groups to an axis of zeros; groups of features are the same sums.
+            split = lhs.reshape(batch_group_count, -1, *lhs.shape[1:])
+            return lax.collapse(jnp.moveaxis(split, 0, -2), split.ndim - 2)
+
         order = (out_spec[0], *out_spec[2:], out_spec[1])
         out: Any = ctx.avals_out[0]
         inner = out.update(shape=tuple(out.shape[axis] for axis in order))
+        # XLA's rule is called by hand: binding the primitive again would come back to whichever rule is registered.
+        lhs, lhs_aval = write(ctx, prepare, lhs, aval)
+        turn = (*rhs_spec[2:], rhs_spec[1], rhs_spec[0])
+        rhs, rhs_aval = write(ctx, lambda rhs: lax.transpose(rhs, turn), rhs, ctx.avals_in[1])
+        groups = {"feature_group_count": feature_group_count * batch_group_count, "batch_group_count": 1}
         fast_ctx = ctx.replace(avals_in=[lhs_aval, rhs_aval], avals_out=[inner])
-        (result,) = xla(fast_ctx, lhs, rhs, dimension_numbers=fast, **params)
-        return [transpose(ctx, result, inner, tuple(int(axis) for axis in np.argsort(order)))[0]]
+        (result,) = xla(fast_ctx, lhs, rhs, dimension_numbers=fast, **groups, **params)
+        return [write(ctx, lambda result: lax.transpose(result, np.argsort(order)), result, inner)[0]]
 
     return rule
 
 
-def transpose(ctx: mlir.LoweringRuleContext, x: Any, aval: Any, order: tuple[int, ...]) -> tuple[Any, Any]:
-    """Write a transpose into the program that is being lowered; return its value and its abstract value."""
-    turned = aval.update(shape=tuple(aval.shape[axis] for axis in order))
-    lower = mlir.lower_fun(lambda x: lax.transpose(x, order), multiple_results=False)
-    (value,) = lower(ctx.replace(avals_in=[aval], avals_out=[turned]), x)
-    return value, turned
+def write(ctx: mlir.LoweringRuleContext, function: Callable[[Array], Array], x: Any, aval: Any) -> tuple[Any, Any]:
+    """Write a function of one array into the program that is being lowered; return its value and abstract value."""
+    shape = jax.eval_shape(function, jax.ShapeDtypeStruct(aval.shape, aval.dtype)).shape
+    result = aval.update(shape=shape)
+    (value,) = mlir.lower_fun(function, multiple_results=False)(ctx.replace(avals_in=[aval], avals_out=[result]), x)
+    return value, result
 
 
 def fast_layout(rank: int) -> lax.ConvDimensionNumbers:
