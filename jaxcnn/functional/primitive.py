@@ -14,6 +14,9 @@ from jax import Array
 from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
+DEFAULT: dict[core.Primitive, Any] = {}
+"""The lowering rule of each primitive where no other is registered."""
+
 Function = Callable[..., Sequence[Array]]
 Rule = Callable[..., Any]
 
@@ -83,7 +86,8 @@ def primitive(
         outputs, axes = zip(*map(unfold, new.bind(*arrays, **parameters)), strict=True)
         return outputs, axes
 
-    mlir.register_lowering(new, mlir.lower_fun(function, multiple_results=True))
+    DEFAULT[new] = mlir.lower_fun(function, multiple_results=True)
+    mlir.register_lowering(new, DEFAULT[new])
     ad.primitive_jvps[new] = jvp or plain_jvp
     ad.primitive_transposes[new] = transpose or plain_transpose
     batching.primitive_batchers[new] = batched

@@ -29,10 +29,14 @@ class Library:
 
     Args:
         path: The compiled library.
+
+    Attributes:
+        handle: What ctypes made of it.
+        onednn: Version of oneDNN.
     """
 
     def __init__(self, path: Path):
-        handle = ctypes.CDLL(str(path))
+        self.handle = handle = ctypes.CDLL(str(path))
         check_version(handle.jaxcnn_ffi_api_major(), handle.jaxcnn_ffi_api_minor())
         handle.jaxcnn_onednn_version.restype = ctypes.c_char_p
         self.onednn = handle.jaxcnn_onednn_version().decode()
