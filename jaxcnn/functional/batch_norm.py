@@ -1,7 +1,7 @@
 """Batch normalisation, with or without the ReLU after it: one operation, and one in its gradient."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,7 @@ def batch_norm(
     training: bool,
     momentum: float = 0.9,
     epsilon: float = 1e-5,
-    activation: Literal["relu"] | None = None,
+    activation: str | None = None,
 ) -> tuple[Num[Array, "*batch_and_spatial channels"], Num[Array, " mean_channels"], Num[Array, " variance_channels"]]:
     """Normalise every channel over all other axes, and keep running statistics.
 

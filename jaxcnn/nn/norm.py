@@ -4,7 +4,6 @@ Scales and offsets meet half-precision maps as the float32 that they are: the fu
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import jax.numpy as jnp
 from flax import nnx
@@ -62,7 +61,7 @@ class BatchNorm(_Norm):
         *,
         training: bool = False,
         key: Array | None = None,
-        activation: Literal["relu"] | None = None,
+        activation: str | None = None,
     ) -> Array:
         y, mean, variance = F.batch_norm(
             x,

@@ -71,6 +71,21 @@ def test_batch_norm_of_any_rank_keeps_statistics(rank: int) -> None:
     close(new_variance, 0.7 * np.array([3, 4]) + 0.3 * unbiased, "float16")
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_the_activation_is_a_relu_after_the_norm(training: bool) -> None:
+    x, scale, offset = normal(0, (4, 3, 2)), normal(1, (2,)), normal(2, (2,))
+
+    def f(x: Array, scale: Array, offset: Array, activation: str | None) -> Array:
+        y = F.batch_norm(x, scale, offset, 0 * scale, scale**2, training=training, activation=activation)[0]
+        return y if activation else jax.nn.relu(y)
+
+    args, weights = (x, scale, offset), normal(3, x.shape)
+    fused, plain = (jax.value_and_grad(lambda *a, n=n: (weights * f(*a, n)).sum(), (0, 1, 2)) for n in ("relu", None))
+    for ours, theirs in zip(jax.tree.leaves(fused(*args)), jax.tree.leaves(plain(*args)), strict=True):
+        close(ours, np.asarray(theirs, np.float64))
+    assert (f(*args, "relu") >= 0).all()
+
+
 def test_evaluation_uses_the_running_statistics() -> None:
     x, mean, variance = normal(0, (2, 3, 4)), normal(1, (4,)), jnp.array([1.0, 2.0, 3.0, 4.0])
     y, *after = F.batch_norm(x, 2 * variance, mean, mean, variance, training=False, epsilon=0.5)
@@ -163,6 +178,7 @@ BAD = {
     "mean": (lambda: bn(x2, ones, ones, ones[:1], ones), ValueError, r"`mean` \(shape \(1,\)\)"),
     "statistics": (lambda: bn(x2, ones, ones, ones, ones.astype(int)), TypeError, "`variance` must be floating"),
     "momentum": (lambda: bn(x2, ones, ones, ones, ones, momentum=1.1), ValueError, r"`momentum` \(=1.1\)"),
+    "activation": (lambda: bn(x2, ones, ones, ones, ones, activation="rleu"), ValueError, "did you mean 'relu'"),
     "third type": (
         lambda: F.layer_norm(x2.astype("bfloat16"), ones.astype("float16")),
         TypeError,

@@ -230,6 +230,19 @@ def test_nan_wins(taps: int) -> None:
         assert jax.grad(lambda x: F.max_pool(x, (2,))[0, 0])(x)[:2, 0].tolist() == [0, 1]
 
 
+def test_nan_wins_where_xlas_own_reduction_loses_it() -> None:
+    x = normal(0, (33, 6, 8, 32)).at[1, 1].set(jnp.nan)
+    assert jnp.isnan(jax.jit(lambda x: F.max_pool(x, (2, 2)))(x)).sum() == 4 * 32
+
+
+def test_padding_never_wins() -> None:
+    x = jnp.full((3, 1), -jnp.inf)
+    gradient = jax.grad(lambda x: F.max_pool(x, (2,), strides=2, padding=((1, 0),)).sum())(x)
+    assert gradient[:, 0].tolist() == [1, 1, 0]
+    gradient = jax.grad(lambda x: F.min_pool(x, (2,), strides=2, padding=((1, 0),)).sum())(-x)
+    assert gradient[:, 0].tolist() == [1, 1, 0]
+
+
 x2 = jnp.zeros((1, 8, 8, 4))
 BAD = {
     "rank": (lambda: F.max_pool(jnp.zeros((8, 4)), (2, 2)), ValueError, "must have at least 3 axes"),

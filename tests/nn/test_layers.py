@@ -115,3 +115,19 @@ def test_sequential_draws_each_dropout_by_a_key_of_its_own():
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_in_training_a_norm_takes_the_relu_that_follows() -> None:
+    net = nn.Sequential(norm=nn.BatchNorm(3), activation=nn.Activation("relu"), last=nn.Activation("relu"))
+    x = jax.random.normal(jax.random.key(0), (4, 5, 3))
+    expected = jax.nn.relu(nn.BatchNorm(3)(x, training=True))
+    np.testing.assert_array_equal(net(x, training=True), expected)
+
+    def equations(training):
+        apply, params, statistics = nn.split(net)
+        jaxpr = jax.make_jaxpr(lambda x: apply(params, statistics, x, training=training)[0])(x)
+        return [(e.primitive.name, str(e.source_info.name_stack), e.params.get("relu")) for e in jaxpr.eqns]
+
+    assert ("batch_norm", "norm", True) in equations(True)
+    assert {scope for _, scope, _ in equations(True)} - {""} == {"norm", "last"}
+    assert {scope for _, scope, _ in equations(False)} - {""} == {"norm", "activation", "last"}
