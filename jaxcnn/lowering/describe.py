@@ -64,9 +64,7 @@ class Call:
         """What the handler reads; native/convolution.cc has the order."""
         axes = (*self.lhs, *self.rhs, *self.out)
         windows = (*self.strides, *self.dilation, *self.low, *self.high)
-        return np.array(
-            [self.kind, len(self.strides), self.groups, self.loops, self.native, *axes, *windows], np.int64
-        )
+        return np.array([self.kind, len(self.strides), self.groups, self.loops, self.native, *axes, *windows], np.int64)
 
     def shapes(self, lhs: Sequence[int], rhs: Sequence[int], out: Sequence[int]) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of the handler's two arguments and of its result, given the convolution's.

@@ -11,6 +11,7 @@ from jax import lax
 from jax.interpreters import mlir
 
 from jaxcnn.config import Lowering, unknown
+from jaxcnn.lowering import fused
 from jaxcnn.lowering.canonical import Rule, canonical_rule
 from jaxcnn.lowering.fusions import switch_off_wrong_fusions
 from jaxcnn.lowering.library import Unavailable, load
@@ -28,6 +29,7 @@ class Status:
         tier: `onednn`, `canonical` (XLA's convolution, in the one layout that it runs fast) or `xla` (its own rule).
         reason: One line: why this one, and what would change it.
         refused: Convolutions lowered since `enable` that oneDNN did not take, counted by its reasons. XLA ran them.
+        keeps_memory: Whether malloc keeps what it has got between steps: since the first `enable`, for good.
 
     Example:
         >>> Status("canonical", "asked for").tier
@@ -37,11 +39,13 @@ class Status:
     tier: str
     reason: str
     refused: dict[str, int] = dataclasses.field(default_factory=dict)
+    keeps_memory: bool = False
 
 
 _xla_rule: Rule | None = None  # XLA's own rule, kept while ours is registered
 _status = Status("xla", "not enabled: call jaxcnn.lowering.enable()")
 _refused: Counter[str] = Counter()
+_keeps_memory = False
 
 
 def enable(tier: str | None = None) -> Status:
@@ -68,7 +72,7 @@ def enable(tier: str | None = None) -> Status:
         >>> disable().tier
         'xla'
     """
-    global _status
+    global _status, _keeps_memory
     tier = tier or os.environ.get("JAXCNN_LOWERING") or "auto"
     if tier not in TIERS:
         raise ValueError(unknown("lowering", tier, TIERS))
@@ -76,14 +80,16 @@ def enable(tier: str | None = None) -> Status:
     switch_off_wrong_fusions()
     if tier == "xla":
         _status = Status("xla", "asked for")
-        return _status
-    keep_memory()
+        return status()
+    _keeps_memory = keep_memory()
     reason = "asked for" if tier == "canonical" else "the fastest there is"
     try:
         canonical = canonical_rule(registered_rule())
         if tier != "canonical":
             try:
-                return _register(onednn_rule(load(), canonical, _refused), Status("onednn", reason))
+                library = load()
+                fused.register(library.handle)
+                return _register(onednn_rule(library, canonical, _refused), Status("onednn", reason))
             except Exception as error:  # whatever it is, XLA's convolution still works
                 reason = str(error) if isinstance(error, Unavailable) else f"oneDNN does not load: {error!r}"
         return _register(canonical, Status("canonical", reason))
@@ -91,7 +97,7 @@ def enable(tier: str | None = None) -> Status:
         disable()
         _status = Status("xla", f"this jax ({jax.__version__}) refused our rules: {error!r}")
         warnings.warn(_status.reason, stacklevel=2)
-        return _status
+        return status()
 
 
 def disable() -> Status:
@@ -108,10 +114,11 @@ def disable() -> Status:
     if _xla_rule is not None:
         mlir.register_lowering(lax.conv_general_dilated_p, _xla_rule, platform="cpu")
         _xla_rule = None
+        fused.unregister()
         jax.clear_caches()
     _refused.clear()
     _status = Status("xla", "not enabled: call jaxcnn.lowering.enable()")
-    return _status
+    return status()
 
 
 def status() -> Status:
@@ -124,16 +131,16 @@ def status() -> Status:
         >>> status().tier in ("xla", "canonical", "onednn")
         True
     """
-    return dataclasses.replace(_status, refused=dict(_refused))
+    return dataclasses.replace(_status, refused=dict(_refused), keeps_memory=_keeps_memory)
 
 
-def _register(rule: Rule, status: Status) -> Status:
+def _register(rule: Rule, tier: Status) -> Status:
     global _xla_rule, _status
     theirs = registered_rule()
     mlir.register_lowering(lax.conv_general_dilated_p, rule, platform="cpu")
-    _xla_rule, _status = theirs, status
+    _xla_rule, _status = theirs, tier
     jax.clear_caches()
-    return status
+    return status()
 
 
 def registered_rule() -> Any:
