@@ -70,6 +70,8 @@ class Library:
         types = np.array([TYPES[str(dtype)] for dtype in dtypes], np.int64)
         sizes = np.concatenate([np.asarray(shape, np.int64) for shape in shapes])
         answer = ctypes.create_string_buffer(256)
+        if numbers.size > 1 and any(len(shape) != numbers[1] + 2 for shape in shapes):
+            raise Refused("an array of a convolution has the wrong rank")
         fine = self._plan(numbers.ctypes.data, numbers.size, types.ctypes.data, sizes.ctypes.data, answer, 256)
         if not fine:
             raise Refused(answer.value.decode())

@@ -32,6 +32,8 @@ namespace {
 
 using Dims = memory::dims;
 
+constexpr int64_t kMost = (int64_t{1} << 31) - 1;  // of any number, and of an array's bytes: oneDNN counts in 32 bits
+
 [[noreturn]] void refuse(const std::string& reason) { throw std::invalid_argument(reason); }
 
 void require(bool fine, const char* reason) {
@@ -70,7 +72,7 @@ struct Description {
     kind = *next++, rank = *next++, groups = *next++, loops = *next++, native = *next++;
     require(kind >= kForward && kind <= kKernelGradient, "unknown kind of convolution");
     require(rank >= 1 && rank <= 3, "a convolution has 1 to 3 spatial axes");
-    require(groups >= 1 && loops >= 1, "groups are at least 1");
+    require(groups >= 1 && loops >= 1 && groups <= kMost && loops <= kMost, "groups or loops out of range");
     require(static_cast<int64_t>(numbers.size()) == 5 + 3 * (rank + 2) + 4 * rank,
             "the description of a convolution has the wrong length");
     auto take = [&next](int64_t count) {
@@ -86,8 +88,11 @@ struct Description {
         require(sorted[axis] == axis, "the axes of a convolution's array are not a permutation");
     }
     strides = take(rank), dilation = take(rank), low = take(rank), high = take(rank);
-    for (int64_t axis = 0; axis < rank; ++axis)
-      require(strides[axis] >= 1 && dilation[axis] >= 1 && low[axis] >= 0, "strides, dilation or padding out of range");
+    for (int64_t axis = 0; axis < rank; ++axis) {
+      require(strides[axis] >= 1 && dilation[axis] >= 1 && low[axis] >= 0 && strides[axis] <= kMost &&
+                  dilation[axis] <= kMost && low[axis] <= kMost && high[axis] >= -kMost && high[axis] <= kMost,
+              "strides, dilation or padding out of range");
+    }
   }
 };
 
@@ -237,7 +242,12 @@ bool plan_ours(Plan& plan, const Description& d, const View& src, const View& we
 std::shared_ptr<Plan> make_plan(const Description& d, const Array& lhs, const Array& rhs, const Array& out) {
   for (const Array* array : {&lhs, &rhs, &out}) {
     require(static_cast<int64_t>(array->shape.size()) == d.rank + 2, "an array of a convolution has the wrong rank");
-    for (int64_t size : array->shape) require(size >= 1, "an array of a convolution is empty");
+    int64_t most = kMost / static_cast<int64_t>(memory::data_type_size(array->type));
+    for (int64_t size : array->shape) {
+      require(size >= 1, "an array of a convolution is empty");
+      require(size <= most, "an array of a convolution has 2 GB or more");
+      most /= size;
+    }
   }
   auto plan = std::make_shared<Plan>();
   plan->loops = d.loops;
@@ -327,7 +337,9 @@ class Plans {
   std::shared_ptr<Plan> get(ffi::Span<const int64_t> numbers, const Array& lhs, const Array& rhs, const Array& out) {
     std::string key;
     auto add = [&key](const void* bytes, size_t count) { key.append(static_cast<const char*>(bytes), count); };
-    add(numbers.begin(), numbers.size() * sizeof(int64_t));
+    const size_t length = numbers.size();
+    add(&length, sizeof length);
+    add(numbers.begin(), length * sizeof(int64_t));
     for (const Array* array : {&lhs, &rhs, &out}) {
       const int64_t type = static_cast<int64_t>(array->type), rank = static_cast<int64_t>(array->shape.size());
       add(&type, sizeof type);
@@ -342,7 +354,7 @@ class Plans {
     auto plan = make_plan(Description(numbers), lhs, rhs, out);
     recent_.emplace_front(key, plan);
     places_[key] = recent_.begin();
-    if (recent_.size() > kMost) {
+    if (recent_.size() > kKept) {
       places_.erase(recent_.back().first);
       recent_.pop_back();
     }
@@ -350,7 +362,7 @@ class Plans {
   }
 
  private:
-  static constexpr size_t kMost = 512;
+  static constexpr size_t kKept = 512;
   std::list<std::pair<std::string, std::shared_ptr<Plan>>> recent_;
   std::unordered_map<std::string, decltype(recent_)::iterator> places_;
 };

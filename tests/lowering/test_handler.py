@@ -1,0 +1,148 @@
+"""What the compiled handler refuses: it is called with raw pointers, and trusts no description."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxcnn import lowering
+from jaxcnn.lowering.describe import FORWARD, INPUT_GRADIENT, KERNEL_GRADIENT, Refused
+from jaxcnn.lowering.library import CONVOLUTION, load
+
+HUGE, LEAST = 2**62, -(2**63)
+X, KERNEL, Y = (2, 6, 6, 4), (3, 3, 4, 8), (2, 4, 4, 8)
+
+
+def numbers(**changes: Any) -> list[int]:
+    """The description of a plain 3x3 convolution, with changes."""
+    parts: dict[str, Any] = {
+        "kind": FORWARD, "rank": 2, "groups": 1, "loops": 1, "native": 0,
+        "lhs": [0, 3, 1, 2], "rhs": [3, 2, 0, 1], "out": [0, 3, 1, 2],
+        "strides": [1, 1], "dilation": [1, 1], "low": [0, 0], "high": [0, 0],
+    }  # fmt: skip
+    flat = (np.atleast_1d(np.array(part, np.int64)) for part in {**parts, **changes}.values())
+    return np.concatenate(list(flat)).tolist()
+
+
+def call(description: list[int], x: Any = X, kernel: Any = KERNEL, y: Any = Y, dtype: Any = "float32") -> jax.Array:
+    """Call the handler directly, and wait for it."""
+    dtypes = [dtype] * 3 if isinstance(dtype, str) else dtype
+    handler = jax.ffi.ffi_call(CONVOLUTION, jax.ShapeDtypeStruct(y, dtypes[2]))
+    program = jax.jit(lambda x, k: handler(x, k, description=np.array(description, np.int64)))
+    return program(jnp.ones(x, dtypes[0]), jnp.ones(kernel, dtypes[1])).block_until_ready()
+
+
+@pytest.fixture(autouse=True)
+def _onednn() -> Iterator[None]:
+    assert lowering.enable("onednn").tier == "onednn", lowering.status().reason
+    yield
+    lowering.disable()
+
+
+LENGTH, RANGE, FIT = "wrong length", "out of range", "do not fit"
+DESCRIPTIONS = {
+    "empty": ([], "too few numbers"),
+    "four numbers": (numbers()[:4], "too few numbers"),
+    "one too few": (numbers()[:-1], LENGTH),
+    "one too many": ([*numbers(), 0], LENGTH),
+    "kind too large": (numbers(kind=3), "unknown kind"),
+    "kind below zero": (numbers(kind=-1), "unknown kind"),
+    "rank 0": (numbers(rank=0), "1 to 3 spatial axes"),
+    "rank 4": (numbers(rank=4), "1 to 3 spatial axes"),
+    "rank huge": (numbers(rank=HUGE), "1 to 3 spatial axes"),
+    "another rank": (numbers(rank=1), LENGTH),
+    "no groups": (numbers(groups=0), RANGE),
+    "groups below zero": (numbers(groups=LEAST), RANGE),
+    "no loops": (numbers(loops=0), RANGE),
+    "axes twice": (numbers(lhs=[0, 3, 1, 1]), "permutation"),
+    "an axis too large": (numbers(rhs=[3, 2, 0, 4]), "permutation"),
+    "an axis below zero": (numbers(out=[0, -1, 1, 2]), "permutation"),
+    "an axis huge": (numbers(out=[0, HUGE, 1, 2]), "permutation"),
+    "features for the batch": (numbers(lhs=[3, 0, 1, 2]), "differ"),
+    "no stride": (numbers(strides=[1, 0]), RANGE),
+    "stride below zero": (numbers(strides=[LEAST, 1]), RANGE),
+    "stride huge": (numbers(strides=[HUGE, 1]), RANGE),
+    "no dilation": (numbers(dilation=[0, 1]), RANGE),
+    "dilation huge": (numbers(dilation=[HUGE, 1]), RANGE),
+    "padding below zero": (numbers(low=[0, -1]), RANGE),
+    "padding huge": (numbers(low=[0, HUGE], high=[0, -HUGE]), RANGE),
+    "paddings that overflow": (numbers(low=[HUGE, 0], high=[HUGE, 0]), RANGE),
+    "padding least": (numbers(high=[LEAST, 0]), RANGE),
+    "padding that does not fit": (numbers(high=[1, 0]), FIT),
+    "a stride that does not fit": (numbers(strides=[2, 1]), FIT),
+    "a window larger than the map": (numbers(dilation=[3, 3]), FIT),
+    "groups that do not divide": (numbers(groups=3), "divisible|differ"),
+    "groups huge": (numbers(groups=HUGE), RANGE),
+    "groups for a whole kernel": (numbers(groups=2), "differ"),
+    "loops that do not divide": (numbers(loops=3), "divisible"),
+    "loops huge": (numbers(loops=HUGE), RANGE),
+    "loops for a whole kernel": (numbers(loops=2), "differ"),
+    "an input gradient": (numbers(kind=INPUT_GRADIENT), "differ|do not fit"),
+    "a kernel gradient": (numbers(kind=KERNEL_GRADIENT, high=[1, 0]), "differ|do not fit"),
+}
+
+
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_a_wrong_description_is_an_error(name: str) -> None:
+    description, words = DESCRIPTIONS[name]
+    with pytest.raises(jax.errors.JaxRuntimeError, match=words):
+        call(description)
+
+
+ARRAYS = {
+    "a map of another rank": ({"x": (2, 6, 6, 1, 4)}, "wrong rank"),
+    "a kernel of another rank": ({"kernel": (3, 4, 8)}, "wrong rank"),
+    "a scalar": ({"x": ()}, "wrong rank"),
+    "another batch": ({"y": (3, 4, 4, 8)}, "batches differ"),
+    "other inputs": ({"kernel": (3, 3, 5, 8)}, "input features differ"),
+    "other outputs": ({"y": (2, 4, 4, 7)}, "output features differ"),
+    "a larger result": ({"y": (2, 5, 4, 8)}, FIT),
+    "a smaller result": ({"y": (2, 4, 3, 8)}, FIT),
+    "a kernel larger than the map": ({"kernel": (7, 3, 4, 8)}, FIT),
+    "integers": ({"dtype": "int32"}, "element type"),
+    "booleans": ({"dtype": "bool"}, "element type"),
+    "complex numbers": ({"dtype": "complex64"}, "element type"),
+    "float8": ({"dtype": "float8_e4m3fn"}, "element type"),
+    "a map of integers": ({"dtype": ("int32", "float32", "float32")}, "element type"),
+    "types that do not mix": ({"dtype": ("float32", "bfloat16", "float16")}, "oneDNN"),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_that_do_not_fit_are_an_error(name: str) -> None:
+    arrays, words = ARRAYS[name]
+    with pytest.raises(jax.errors.JaxRuntimeError, match=words):
+        call(numbers(), **arrays)
+
+
+PLANS = {
+    "an empty map": [(0, 6, 6, 4), KERNEL, (0, 4, 4, 8)],
+    "an empty result": [X, KERNEL, (2, 4, 0, 8)],
+    "a map of another rank": [X[1:], KERNEL, Y],
+    "2 GB": [(2**14, 130, 64, 4), KERNEL, (2**14, 128, 62, 8)],
+    "sizes whose product overflows": [(2**31, 2**31, 2**31, 4), (3, 3, 4, 8), (2**31, 2**31 - 2, 2**31 - 2, 8)],
+    "sizes that overflow to a small number": [(2**32, 2**32, 4, 4), (3, 3, 4, 8), (2**32, 2**32 - 2, 2, 8)],
+    "the largest sizes": [(2**63 - 1,) * 4, (3, 3, 2**63 - 1, 8), (2**63 - 1, 2**63 - 3, 2**63 - 3, 8)],
+    "sizes below zero": [(-2, 6, 6, 4), (3, 3, 4, 8), (-2, 4, 4, 8)],
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_of_impossible_sizes_is_refused(name: str) -> None:
+    with pytest.raises(Refused):
+        load().plan(np.array(numbers(), np.int64), ["float32"] * 3, PLANS[name])
+
+
+@pytest.mark.parametrize("name", DESCRIPTIONS)
+def test_a_plan_of_a_wrong_description_is_refused(name: str) -> None:
+    with pytest.raises(Refused):
+        load().plan(np.array(DESCRIPTIONS[name][0], np.int64), ["float32"] * 3, [X, KERNEL, Y])
+
+
+def test_an_error_leaves_the_handler_working() -> None:
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        call(numbers(strides=[0, 0]))
+    np.testing.assert_array_equal(call(numbers()), np.full(Y, 36))
