@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from jax import Array, lax
 from references.arrays import normal
+from references.campaigns import record
 
 from jaxcnn import lowering
 
@@ -126,4 +127,9 @@ def test_threads_and_concurrent_operations() -> None:
 
 @pytest.mark.campaign
 def test_threads_and_concurrent_operations_for_minutes() -> None:
-    assert hammer(6, seconds=300) >= 18
+    seconds, threads = 300, 6
+    runs = hammer(threads, seconds=seconds)
+    assert runs >= 18
+    command = "pytest -m campaign -n0 tests/lowering/test_devices.py"
+    facts = {"tier": lowering.status().tier, "seconds": seconds, "threads": threads, "wrong": 0}
+    record("lowering_threads", command, **facts, programs=runs, convolutions=16 * runs)

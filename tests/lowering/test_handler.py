@@ -146,3 +146,63 @@ def test_an_error_leaves_the_handler_working() -> None:
     with pytest.raises(jax.errors.JaxRuntimeError):
         call(numbers(strides=[0, 0]))
     np.testing.assert_array_equal(call(numbers()), np.full(Y, 36))
+
+
+POOL = {"window": [2, 2], "strides": [2, 2], "dilation": [1, 1], "low": [0, 0]}
+POOLS = {
+    "a window of another rank": ({"window": [2]}, "do not fit"),
+    "no window": ({"window": []}, "1 to 3 spatial axes"),
+    "an empty window": ({"window": [2, 0]}, RANGE),
+    "a window huge": ({"window": [HUGE, 2]}, RANGE),
+    "too many taps": ({"window": [20, 20], "low": [19, 19]}, "too many taps|sees nothing"),
+    "no stride": ({"strides": [0, 2]}, RANGE),
+    "a stride huge": ({"strides": [HUGE, 2]}, RANGE),
+    "a stride too large": ({"strides": [9, 2]}, "sees nothing"),
+    "a dilation huge": ({"dilation": [1, HUGE]}, RANGE),
+    "padding below zero": ({"low": [-1, 0]}, RANGE),
+    "padding huge": ({"low": [HUGE, 0]}, RANGE),
+    "another batch": ({"y": (3, 3, 3, 32)}, "keeps the batch"),
+    "other channels": ({"y": (2, 3, 3, 64)}, "keeps the batch"),
+    "integers": ({"dtype": "int32"}, "float32 or bfloat16"),
+    "winners of another shape": ({"winner": (2, 3, 2, 32)}, "winners are bytes"),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_a_wrong_pool_is_an_error(name: str) -> None:
+    changes, words = POOLS[name]
+    parts: dict[str, Any] = {**POOL, "y": (2, 3, 3, 32), "dtype": "float32", **changes}
+    numbers = {key: np.array(parts[key], np.int64) for key in POOL}
+    x = jnp.ones((2, 6, 6, 32), parts["dtype"])
+    y = jax.ShapeDtypeStruct(parts["y"], x.dtype)
+    winner = jax.ShapeDtypeStruct(parts.get("winner", y.shape), "uint8")
+    pool = jax.ffi.ffi_call("jaxcnn_max_pool_winners", (y, winner))
+    scatter = jax.ffi.ffi_call("jaxcnn_pool_scatter", jax.ShapeDtypeStruct(x.shape, x.dtype))
+    with pytest.raises(jax.errors.JaxRuntimeError, match=words):
+        jax.block_until_ready(jax.jit(lambda: pool(x, **numbers))())
+    arrays = jnp.zeros(winner.shape, "uint8"), jnp.ones(y.shape, y.dtype)
+    with pytest.raises(jax.errors.JaxRuntimeError, match=words):
+        jax.block_until_ready(jax.jit(lambda: scatter(*arrays, **numbers))())
+
+
+NORMS = {
+    "a scale of another size": ({"scale": (7,)}, "one a channel"),
+    "a scale of another rank": ({"scale": (1, 8)}, "one a channel"),
+    "statistics of another size": ({"mean": (9,)}, "one a channel"),
+    "a result of another shape": ({"y": (4, 7)}, "differ in shape"),
+    "a result of another type": ({"result": "bfloat16"}, "differ in shape or type"),
+    "integers": ({"dtype": "int32"}, "float32 or bfloat16"),
+    "a scalar": ({"x": ()}, "axis of channels"),
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_a_wrong_batch_norm_is_an_error(name: str) -> None:
+    changes, words = NORMS[name]
+    parts: dict[str, Any] = {"x": (4, 8), "y": (4, 8), "scale": (8,), "mean": (8,), "dtype": "float32", **changes}
+    vector = jax.ShapeDtypeStruct((8,), "float32")
+    y = jax.ShapeDtypeStruct(parts["y"], parts.get("result", parts["dtype"]))
+    call = jax.ffi.ffi_call("jaxcnn_batch_norm", (y, jax.ShapeDtypeStruct(parts["mean"], "float32"), vector, vector))
+    arrays = jnp.ones(parts["x"], parts["dtype"]), jnp.ones(parts["scale"]), jnp.ones(8)
+    with pytest.raises(jax.errors.JaxRuntimeError, match=words):
+        jax.block_until_ready(jax.jit(lambda: call(*arrays, epsilon=np.float32(1e-5), relu=True))())

@@ -2,6 +2,7 @@
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, seed, settings
 from jax import Array, lax
 from references.arrays import normal
+from references.campaigns import record
 from references.convolutions import Case, assert_close, convolutions
 
 from jaxcnn import lowering
@@ -26,13 +28,13 @@ def _restore() -> Iterator[None]:
     lowering.disable()
 
 
-def compare(case: Case, tier: str) -> None:
-    """Value and both gradients under a tier, against XLA's own rule."""
+def compare(case: Case, tier: str) -> float:
+    """Value and both gradients under a tier, against XLA's own rule; return the largest relative error."""
     lowering.disable()
     expected = case.value_and_gradients()
     assert lowering.enable(tier).tier == tier, lowering.status().reason
-    for ours, theirs in zip(case.value_and_gradients(), expected, strict=True):
-        assert_close(ours, theirs, case.dtype)
+    pairs = zip(case.value_and_gradients(), expected, strict=True)
+    return max(assert_close(ours, theirs, case.dtype) for ours, theirs in pairs)
 
 
 @pytest.mark.parametrize("tier", TIERS)
@@ -40,6 +42,29 @@ def compare(case: Case, tier: str) -> None:
 @given(case=convolutions())
 def test_a_tier_equals_xla(tier: str, case: Case) -> None:
     compare(case, tier)
+
+
+@pytest.mark.campaign
+def test_onednn_takes_nearly_the_whole_grid_and_equals_xla() -> None:
+    drawn, number, dtypes = 0, 300, ("float32", "bfloat16", "float16")
+    examples, refused = Counter(), Counter()
+    largest = dict.fromkeys(dtypes, 0.0)
+
+    @seed(drawn)
+    @settings(deadline=None, max_examples=number, database=None, phases=[Phase.generate])
+    @given(case=convolutions(dtypes))
+    def examine(case: Case) -> None:
+        largest[case.dtype] = max(largest[case.dtype], compare(case, "onednn"))
+        examples[case.dtype] += 1
+        refused.update(lowering.status().refused)
+
+    examine()
+    lowered = 3 * examples.total()  # the value and both gradients
+    share = 1 - refused.total() / lowered
+    command = "pytest -m campaign -n0 tests/lowering/test_lowering.py"
+    facts = {"seed": drawn, "examples": examples, "convolutions": lowered, "refused": refused}
+    record("lowering_grid", command, **facts, share_taken=share, largest_relative_error=largest, failures=0)
+    assert share >= 0.95
 
 
 def loop_convolutions(tier: str) -> list[str]:

@@ -92,9 +92,10 @@ def place(sizes: list[int], spec: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def assert_close(ours: np.ndarray, theirs: np.ndarray, dtype: str) -> None:
-    """Compare two results of the same convolution."""
+def assert_close(ours: np.ndarray, theirs: np.ndarray, dtype: str) -> float:
+    """Compare two results of the same convolution; return their largest difference over the largest value."""
     scale = max(float(np.abs(theirs).max(initial=0)), 1e-30)
     assert ours.shape == theirs.shape
     error = float(np.abs(ours - theirs).max(initial=0)) / scale
     assert error < RELATIVE[dtype], f"relative error {error:.2e}"
+    return error
