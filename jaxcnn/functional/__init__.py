@@ -2,6 +2,7 @@
 
 from jaxcnn.functional.adaptive_pool import adaptive_avg_pool, adaptive_max_pool, global_avg_pool, global_max_pool
 from jaxcnn.functional.batch_norm import batch_norm
+from jaxcnn.functional.bias import add_bias
 from jaxcnn.functional.conv import conv, conv_matrix, conv_transpose, dense_to_conv, depthwise_conv
 from jaxcnn.functional.dense import dense, flatten
 from jaxcnn.functional.dropout import dropout
@@ -13,6 +14,7 @@ __all__ = [
     "FILTERS",
     "adaptive_avg_pool",
     "adaptive_max_pool",
+    "add_bias",
     "apply_filter",
     "avg_pool",
     "batch_norm",

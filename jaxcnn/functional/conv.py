@@ -9,6 +9,7 @@ from jax import Array, lax
 from jaxtyping import Num
 
 from jaxcnn.functional import window as win
+from jaxcnn.functional.bias import add_bias
 
 
 def conv(
@@ -23,6 +24,7 @@ def conv(
     groups: int = 1,
     flip_kernel: bool = False,
     precision: lax.PrecisionLike = None,
+    activation: str | None = None,
 ) -> Num[Array, "*batch_and_output out_channels"]:
     """Convolve a map with a kernel.
 
@@ -40,6 +42,7 @@ def conv(
         groups: Number of groups that channels are split into; a group sees its own channels only.
         flip_kernel: Flip the window, as the mathematician's convolution does.
         precision: As in `lax.conv_general_dilated`.
+        activation: None, or `relu`: max(y, 0), in one pass with the bias.
 
     Returns:
         Map, `(*batch, *output, out_channels)`, of x's dtype.
@@ -78,8 +81,7 @@ def conv(
         feature_group_count=groups,
         precision=precision,
     )
-    y = y if bias is None else y + bias
-    return y.reshape(*batch, *y.shape[1:])
+    return add_bias(y, bias, activation=activation).reshape(*batch, *y.shape[1:])
 
 
 def depthwise_conv(
@@ -207,7 +209,7 @@ def conv_transpose(
         dimension_numbers=dimension_numbers(rank),
         feature_group_count=groups,
     )
-    y = y if bias is None else y + bias
+    y = add_bias(y, bias)
     return y.reshape(*batch, *y.shape[1:])
 
 

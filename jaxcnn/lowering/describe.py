@@ -197,8 +197,9 @@ class Axis:
 
 
 def _call(kind: int, specs: Sequence[tuple[int, ...]], parts: Sequence[tuple[Any, ...]], **options: Any) -> Call:
+    lhs, rhs, out = specs
     strides, dilation, low, high, crop, grow = zip(*parts, strict=True)
-    return Call(kind, *specs, strides, dilation, low, high, crop=crop, grow=grow, **options)
+    return Call(kind, lhs, rhs, out, strides, dilation, low, high, crop=crop, grow=grow, **options)
 
 
 def _is_kernel_gradient(lhs: tuple[int, ...], window: Sequence[int], result: Sequence[int]) -> bool:

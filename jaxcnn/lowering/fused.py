@@ -1,4 +1,4 @@
-"""Kernels for training steps: batch norm with its ReLU, max pool, and their gradients.
+"""Kernels for training steps: batch norm and bias with their ReLU, max pool, and their gradients.
 
 The primitives are those of `jaxcnn.functional`. A max pool that nobody differentiates is XLA's, which is as fast.
 """
@@ -14,13 +14,14 @@ import numpy as np
 from jax.extend import core
 from jax.interpreters import mlir
 
+from jaxcnn.functional import bias
 from jaxcnn.functional.batch_norm import BACKWARD, FORWARD
 from jaxcnn.functional.extremum import MAX_POOL_WINNERS, SCATTER
 from jaxcnn.functional.primitive import DEFAULT
 from jaxcnn.lowering.onednn import spans_devices
 
 DTYPES = ("float32", "bfloat16", "uint8")  # uint8: which tap of a window won
-LANES = 32  # fewer channels leave the processor's vectors unfilled, and XLA pools them as fast
+LANES = 32  # fewer channels leave the processor's vectors unfilled, unless a whole row is pooled at once
 
 
 def _norm_attributes(*, epsilon: float, relu: bool) -> dict[str, Any]:
@@ -33,25 +34,32 @@ def _pool_attributes(*, place: Any, sizes: Any = None) -> dict[str, Any]:
     return {name: np.array(values, np.int64) for name, values in settled.items()}
 
 
+def _pool_pays(channels: int, *, place: Any, sizes: Any = None) -> bool:
+    halving = place.window == place.strides == (2, 2) and not any(map(any, place.padding))
+    return channels % LANES == 0 or (channels < LANES and halving)
+
+
 class Kernel(NamedTuple):
     """A handler of the library.
 
     Attributes:
         primitive: What it computes.
         attributes: Takes the primitive's parameters, and returns them as C++ reads them.
-        channels: Of which its maps have a multiple.
+        pays: Tells, of a map's channels and the parameters, whether it is faster than XLA.
     """
 
     primitive: core.Primitive
     attributes: Callable[..., dict[str, Any]]
-    channels: int
+    pays: Callable[..., bool] = lambda channels, **_: True
 
 
 KERNELS = {
-    "jaxcnn_batch_norm": Kernel(FORWARD, _norm_attributes, 1),
-    "jaxcnn_batch_norm_backward": Kernel(BACKWARD, _norm_attributes, 1),
-    "jaxcnn_max_pool_winners": Kernel(MAX_POOL_WINNERS, _pool_attributes, LANES),
-    "jaxcnn_pool_scatter": Kernel(SCATTER, _pool_attributes, LANES),
+    "jaxcnn_batch_norm": Kernel(FORWARD, _norm_attributes),
+    "jaxcnn_batch_norm_backward": Kernel(BACKWARD, _norm_attributes),
+    "jaxcnn_bias_relu": Kernel(bias.FORWARD, dict),
+    "jaxcnn_bias_relu_backward": Kernel(bias.BACKWARD, dict),
+    "jaxcnn_max_pool_winners": Kernel(MAX_POOL_WINNERS, _pool_attributes, _pool_pays),
+    "jaxcnn_pool_scatter": Kernel(SCATTER, _pool_attributes, _pool_pays),
 }
 """By their names in the library."""
 
@@ -86,7 +94,7 @@ def _rule(name: str, kernel: Kernel) -> Any:
     def rule(ctx: mlir.LoweringRuleContext, *arrays: Any, **parameters: Any) -> Any:
         avals: list[Any] = [*ctx.avals_in, *ctx.avals_out]
         covered = all(aval.dtype in DTYPES and math.prod(aval.shape) for aval in avals)
-        if not covered or avals[0].shape[-1] % kernel.channels or spans_devices(ctx):
+        if not covered or not kernel.pays(avals[0].shape[-1], **parameters) or spans_devices(ctx):
             return DEFAULT[kernel.primitive](ctx, *arrays, **parameters)
         return call(ctx, *arrays, **kernel.attributes(**parameters))
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -30,11 +31,10 @@ def onednn_rule(library: Library, otherwise: Rule, refused: Counter[str]) -> Rul
     """
 
     def rule(ctx: mlir.LoweringRuleContext, lhs: Any, rhs: Any, **params: Any) -> Any:
-        out: Any = ctx.avals_out[0]
         try:
             if spans_devices(ctx):
                 raise Refused("a program over several devices: XLA would not divide a custom call among them")
-            function = convolution(library, *ctx.avals_in, out, params)
+            function = convolution(library, (*ctx.avals_in, *ctx.avals_out), params)
         except Refused as error:
             refused[str(error)] += 1
             return otherwise(ctx, lhs, rhs, **params)
@@ -43,14 +43,12 @@ def onednn_rule(library: Library, otherwise: Rule, refused: Counter[str]) -> Rul
     return rule
 
 
-def convolution(library: Library, lhs: Any, rhs: Any, out: Any, params: dict[str, Any]) -> Any:
+def convolution(library: Library, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
     """Return a function of (lhs, rhs) that computes a convolution by oneDNN.
 
     Args:
         library: The loaded library.
-        lhs: Abstract value of the first array, and so on.
-        rhs: Of the second.
-        out: Of the result.
+        arrays: Abstract values of both arrays and of the result.
         params: Those of `lax.conv_general_dilated_p`.
 
     Returns:
@@ -59,7 +57,8 @@ def convolution(library: Library, lhs: Any, rhs: Any, out: Any, params: dict[str
     Raises:
         Refused: oneDNN does not take it.
     """
-    for array in (lhs, rhs, out):
+    lhs, rhs, out = arrays
+    for array in arrays:
         if math.prod(array.shape) == 0 or math.prod(array.shape) * array.dtype.itemsize > MOST_BYTES:
             raise Refused("an empty array, or one of 2 GB or more")
     call = describe(lhs.shape, rhs.shape, out.shape, **params)

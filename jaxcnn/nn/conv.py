@@ -72,7 +72,9 @@ class Conv(Module):
         self.dilation = dilation
         self.groups = groups
 
-    def __call__(self, x: Array, *, training: bool = False, key: Array | None = None) -> Array:
+    def __call__(
+        self, x: Array, *, training: bool = False, key: Array | None = None, activation: str | None = None
+    ) -> Array:
         return F.conv(
             x,
             cast(self.kernel, x),
@@ -82,6 +84,7 @@ class Conv(Module):
             padding_mode=self.padding_mode,
             dilation=self.dilation,
             groups=self.groups,
+            activation=activation,
         )
 
 
@@ -154,14 +157,16 @@ class ConvTranspose(Conv):
         )
         self.output_padding = output_padding
 
-    def __call__(self, x: Array, *, training: bool = False, key: Array | None = None) -> Array:
-        return F.conv_transpose(
+    def __call__(
+        self, x: Array, *, training: bool = False, key: Array | None = None, activation: str | None = None
+    ) -> Array:
+        y = F.conv_transpose(
             x,
             cast(self.kernel, x),
-            cast(self.bias, x),
             strides=self.strides,
             padding=self.padding,
             dilation=self.dilation,
             output_padding=self.output_padding,
             groups=self.groups,
         )
+        return F.add_bias(y, cast(self.bias, x), activation=activation)

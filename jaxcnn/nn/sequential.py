@@ -1,12 +1,12 @@
 """Layers one after another."""
 
-import itertools
 from collections.abc import Callable
 
 import jax
 from jax import Array
 
-from jaxcnn.nn.activation import Activation
+from jaxcnn.nn.activation import Activation, Identity
+from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.module import Module
 from jaxcnn.nn.norm import BatchNorm
 
@@ -14,7 +14,7 @@ from jaxcnn.nn.norm import BatchNorm
 class Sequential(Module):
     """Feed each layer's output to the next one.
 
-    In training a batch norm and the ReLU that follows it are one operation, the norm's, of the same value.
+    In training a batch norm, or a convolution's bias, and the ReLU that follows are one operation of the same value.
 
     Args:
         *layers: Modules, named `layer0`, `layer1`, ...; a function of one array stands for its `Activation`.
@@ -37,15 +37,18 @@ class Sequential(Module):
 
     def __call__(self, x: Array, *, training: bool = False, key: Array | None = None) -> Array:
         keys = [None] * len(self.names) if key is None else jax.random.split(key, len(self.names))
-        layers = [getattr(self, name) for name in self.names]
-        fused = [training and _is_norm_and_relu(*pair) for pair in itertools.pairwise([*layers, None])]
-        for i, (layer, layer_key) in enumerate(zip(layers, keys, strict=True)):
-            if fused[i]:
-                x = layer(x, training=training, key=layer_key, activation="relu")
-            elif not (i and fused[i - 1]):
-                x = layer(x, training=training, key=layer_key)
+        layers = [(getattr(self, name), key) for name, key in zip(self.names, keys, strict=True)]
+        layers = [(layer, key) for layer, key in layers if not isinstance(layer, Identity)]
+        done = False  # this layer is a ReLU that the one before has computed
+        for i, (layer, key) in enumerate(layers):
+            fused = training and not done and _takes_relu(layer, *(following for following, _ in layers[i + 1 : i + 2]))
+            if not done:
+                x = layer(x, training=training, key=key, **({"activation": "relu"} if fused else {}))
+            done = fused
         return x
 
 
-def _is_norm_and_relu(layer: Module | None, following: Module | None) -> bool:
-    return type(layer) is BatchNorm and type(following) is Activation and following.function is jax.nn.relu
+def _takes_relu(layer: Module, following: Module | None = None) -> bool:
+    """Tell whether a layer computes the ReLU after it in the same pass."""
+    fuses = type(layer) is BatchNorm or (type(layer) is Conv and layer.bias is not None)
+    return fuses and type(following) is Activation and following.function is jax.nn.relu

@@ -1,4 +1,4 @@
-"""The kernels of batch norm and max pool against the pure functions that they stand for, and against NumPy."""
+"""The kernels of batch norm, bias and max pool against the pure functions that they stand for, and against NumPy."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +18,7 @@ from references.tolerance import TOLERANCE
 
 from jaxcnn import functional as F
 from jaxcnn.functional.batch_norm import FORWARD
+from jaxcnn.functional.bias import add_bias
 from jaxcnn.lowering import fused
 from jaxcnn.lowering.library import load
 
@@ -221,8 +222,9 @@ def test_a_vmap_keeps_the_kernels() -> None:
 )
 def test_what_is_not_covered_is_xlas(shape: tuple[int, ...], dtype: str) -> None:
     x = jnp.ones(shape, dtype)
-    assert not handlers(partial(pool_gradients, lambda x: F.max_pool(x, (2, 2))), x)
-    assert jax.jit(lambda x: F.max_pool(x, (2, 2)))(x).shape == (shape[0], 2, 2, shape[-1])
+    pool = partial(F.max_pool, window=(2, 2), strides=1)
+    assert not handlers(partial(pool_gradients, pool), x)
+    assert jax.jit(pool)(x).shape == (shape[0], 3, 3, shape[-1])
 
 
 def test_the_same_bits_twice_and_from_many_threads() -> None:
@@ -242,3 +244,62 @@ def test_the_same_bits_twice_and_from_many_threads() -> None:
     for thread in threads:
         thread.join()
     assert same == [True] * 80
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (7, 6), (3, 5, 5, 17), (64, 20, 20, 6), (2, 600), (33, 16, 16, 64)])
+def test_bias_and_relu_equal_numpy(shape: tuple[int, ...], dtype: str) -> None:
+    x, dy, bias = normal(0, shape, dtype), normal(1, shape, dtype), normal(2, shape[-1:], dtype)
+
+    def run(x: Array, bias: Array, dy: Array) -> Any:
+        y, back = jax.vjp(partial(add_bias, activation="relu"), x, bias)
+        return y, back(dy)
+
+    y, (dx, dbias) = jax.jit(run)(x, bias, dy)
+    x, bias, dy = (np.asarray(array, np.float64) for array in (x, bias, dy))
+    expected = np.where(x + bias > 0, dy, 0)
+    close(y, np.maximum(x + bias, 0), dtype)
+    close(dx, expected, dtype)
+    close(dbias, expected.sum(tuple(range(len(shape) - 1))), dtype, 10)
+    assert handlers(run, *map(jnp.asarray, (y, dbias, y))) == {"jaxcnn_bias_relu", "jaxcnn_bias_relu_backward"}
+
+
+def test_bias_and_relu_transformed() -> None:
+    x, bias = normal(0, (3, 4, 6)), normal(1, (3, 6))
+
+    def fused(x: Array, bias: Array) -> Array:
+        return jnp.sin(add_bias(x, bias, activation="relu")).sum()
+
+    def plain(x: Array, bias: Array) -> Array:
+        return jnp.sin(jax.nn.relu(x + bias)).sum()
+
+    def second(f: Any) -> Any:
+        return jax.grad(lambda x, b: sum((g**2).sum() for g in jax.grad(f, (0, 1))(x, b)), (0, 1))
+
+    for how in (
+        lambda f: jax.grad(f, (0, 1))(x[0], bias[0]),
+        lambda f: jax.jvp(f, (x[0], bias[0]), (x[1], bias[1])),
+        lambda f: second(f)(x[0], bias[0]),
+        lambda f: jax.vmap(jax.grad(f, (0, 1)), (0, None))(x, bias[0]),
+        lambda f: jax.vmap(second(f))(x, bias),
+        lambda f: jax.vmap(jax.grad(f, 1), (None, 0))(x[0], bias),
+    ):
+        close(jax.jit(how, static_argnums=0)(fused), jax.jit(how, static_argnums=0)(plain))
+    assert np.isnan(jax.jit(partial(add_bias, activation="relu"))(jnp.full(6, jnp.nan), bias[0])).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", [1, 6, 16])
+@pytest.mark.parametrize("size", [4, 5])
+def test_halving_max_pool_of_few_channels(size: int, channels: int, dtype: str) -> None:
+    x = jnp.round(2 * normal(0, (3, size, size, channels))).astype(dtype)  # rounded: many ties
+    x = x.at[0, 0, 1, 0].set(jnp.nan)
+    pool = partial(F.max_pool, window=(2, 2))
+    g = normal(1, jax.eval_shape(pool, x).shape, dtype)
+
+    def run(x: Array, g: Array) -> Any:
+        y, back = jax.vjp(pool, x)
+        return y, back(g)
+
+    close(jax.jit(run)(x, g), pure(jax.jit(run), x, g), dtype)
+    assert handlers(run, x, g) == {"jaxcnn_max_pool_winners", "jaxcnn_pool_scatter"}

@@ -18,7 +18,7 @@ print(check_half_precision())
 @pytest.mark.parametrize(
     ("version", "flags", "after"),
     [
-        ("0.10.2", "", ""), ("0.12.0.1", "", f"{fusions.FLAG}="), ("0.13.0", "", ""),
+        ("0.9.2", "", ""), ("0.10.2", "", f"{fusions.FLAG}="), ("0.12.0.1", "", f"{fusions.FLAG}="), ("0.13.0", "", ""),
         ("0.11.1", "--xla_a=1", f"--xla_a=1 {fusions.FLAG}="), ("0.12.0", f"{fusions.FLAG}=1", f"{fusions.FLAG}=1"),
     ],
 )  # fmt: skip

@@ -75,9 +75,7 @@ def test_a_library_newer_than_jax_is_refused_before_it_is_registered(major: int,
     if fine:
         check_version(major, minor)
         return
-    with pytest.raises(
-        Unavailable, match=f"needs XLA.s foreign function interface {major}.{minor}, this"
-    ):
+    with pytest.raises(Unavailable, match=f"needs XLA.s foreign function interface {major}.{minor}, this"):
         check_version(major, minor)
 
 

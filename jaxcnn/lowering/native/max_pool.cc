@@ -113,6 +113,54 @@ INLINE void add_sources(const Source<T>* sources, int64_t count, int64_t channel
   for (int64_t i = 0; i < channels; ++i) narrow(sum[i], x + i);
 }
 
+// A row of 2x2 windows side by side: where each output's first tap is in a row of the map, each position's output, and
+// the column of its window. With few channels a loop over one window would leave the processor's vectors empty.
+struct Halves {
+  std::vector<int32_t> tap, output, column;
+
+  Halves(int64_t windows, int64_t channels) : tap(windows * channels), output(2 * tap.size()), column(2 * tap.size()) {
+    for (size_t at = 0; at < tap.size(); ++at) tap[at] = static_cast<int32_t>(at + at / channels * channels);
+    for (size_t at = 0; at < output.size(); ++at) {
+      output[at] = static_cast<int32_t>(at / (2 * channels) * channels + at % channels);
+      column[at] = at / channels % 2;
+    }
+  }
+};
+
+template <typename T>
+INLINE void pool_halves(const Halves& halves, int64_t channels, const T* __restrict top, const T* __restrict bottom,
+                        T* __restrict y, uint8_t* __restrict winner) {
+  const int32_t* __restrict tap = halves.tap.data();
+  const int64_t count = halves.tap.size();
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; ++i) {
+    const int32_t at = tap[i];
+    const float a = widen(top[at]), b = widen(top[at + channels]);
+    const float c = widen(bottom[at]), d = widen(bottom[at + channels]);
+    const int32_t ra = rank(a), rb = rank(b), rc = rank(c), rd = rank(d);
+    const bool second = rb > ra, fourth = rd > rc;
+    const int32_t upper = second ? rb : ra, lower = fourth ? rd : rc;
+    const float most_upper = second ? b : a, most_lower = fourth ? d : c;
+    const int32_t index_upper = second ? 1 : 0, index_lower = fourth ? 3 : 2;
+    narrow(lower > upper ? most_lower : most_upper, y + i);
+    winner[i] = static_cast<uint8_t>(lower > upper ? index_lower : index_upper);
+  }
+}
+
+template <typename T>
+INLINE void put_halves(const Halves& halves, const T* __restrict y, const int32_t* __restrict winner, T* __restrict top,
+                       T* __restrict bottom) {
+  const int32_t *__restrict output = halves.output.data(), *__restrict column = halves.column.data();
+  const int64_t count = halves.output.size();
+#pragma GCC ivdep
+  for (int64_t i = 0; i < count; ++i) {
+    const T value = y[output[i]];
+    const int32_t won = winner[output[i]];
+    top[i] = won == column[i] ? value : T{};
+    bottom[i] = won == column[i] + 2 ? value : T{};
+  }
+}
+
 #define FOR_TYPE(T)                                                                                                \
   VERSIONS void pool(const Tap<T>* taps, int64_t fours, int64_t channels, T* y, uint8_t* winner) {                 \
     take_taps(taps, fours, channels, y, winner);                                                                   \
@@ -122,6 +170,14 @@ INLINE void add_sources(const Source<T>* sources, int64_t count, int64_t channel
   }                                                                                                                \
   VERSIONS void add(const Source<T>* sources, int64_t count, int64_t channels, float* sum, T* x) {                 \
     add_sources(sources, count, channels, sum, x);                                                                 \
+  }                                                                                                                \
+  VERSIONS void pool_row(const Halves& halves, int64_t channels, const T* top, const T* bottom, T* y,              \
+                         uint8_t* winner) {                                                                        \
+    pool_halves(halves, channels, top, bottom, y, winner);                                                         \
+  }                                                                                                                \
+  VERSIONS void put_row(const Halves& halves, const T* y, const uint8_t* winner, int32_t* wide, T* top, T* bottom) { \
+    std::copy(winner, winner + halves.tap.size(), wide);                                                           \
+    put_halves(halves, y, wide, top, bottom);                                                                      \
   }
 FOR_TYPE(float)
 FOR_TYPE(bfloat16)
@@ -136,6 +192,42 @@ struct Row {
   Row(int64_t row, int64_t depth, int64_t height)
       : image(row / (depth * height)), d(row / height % depth), h(row % height) {}
 };
+
+constexpr int64_t kFewChannels = 32;  // fewer leave vectors unfilled in a loop over one window
+
+bool by_rows(const Pool& of) { return of.channels < kFewChannels && of.is_halving(); }
+
+template <typename T>
+void run_halves(ffi::ThreadPool& threads, const Pool& of, bool many, const T* x, T* y, uint8_t* winner) {
+  const int64_t height = of.axes[1].outputs, rows = of.batch * height, count = std::min(rows, kParts);
+  const int64_t x_row = of.axes[2].size * of.channels, y_row = of.axes[2].outputs * of.channels;
+  const Halves halves(of.axes[2].outputs, of.channels);
+  for_each_part(threads, count, many, [&](int64_t part) {
+    for (int64_t row = rows * part / count; row < rows * (part + 1) / count; ++row) {
+      const T* const top = x + (row / height * of.axes[1].size + 2 * (row % height)) * x_row;
+      pool_row(halves, of.channels, top, top + x_row, y + row * y_row, winner + row * y_row);
+    }
+  });
+}
+
+template <typename T>
+void scatter_halves(ffi::ThreadPool& threads, const Pool& of, bool many, const uint8_t* winner, const T* y, T* x) {
+  const int64_t height = of.axes[1].outputs, count = std::min(of.batch, kParts);
+  const int64_t x_row = of.axes[2].size * of.channels, y_row = of.axes[2].outputs * of.channels;
+  const Halves halves(of.axes[2].outputs, of.channels);
+  const bool covering = of.is_covering();
+  std::vector<int32_t> wide(count * y_row);
+  for_each_part(threads, count, many, [&](int64_t part) {
+    for (int64_t image = of.batch * part / count; image < of.batch * (part + 1) / count; ++image) {
+      T* const to = x + image * of.pixels() * of.channels;
+      if (!covering) std::fill(to, to + of.pixels() * of.channels, T{});
+      for (int64_t h = 0; h < height; ++h) {
+        const int64_t from = (image * height + h) * y_row;
+        put_row(halves, y + from, winner + from, &wide[part * y_row], to + 2 * h * x_row, to + (2 * h + 1) * x_row);
+      }
+    }
+  });
+}
 
 template <typename T>
 void run_pool(ffi::ThreadPool& threads, const Pool& of, bool many, const T* x, T* y, uint8_t* winner) {
@@ -234,8 +326,10 @@ ffi::Error max_pool_winners(ffi::ThreadPool threads, Buffer x, Result y, Result 
                             Numbers strides, Numbers dilation, Numbers low) {
   return for_type_of(x, *y, [&](auto zero) {
     using T = decltype(zero);
-    run_pool(threads, Pool(x, *y, window, strides, dilation, low), many_cores(x),
-             static_cast<const T*>(x.untyped_data()), static_cast<T*>(y->untyped_data()), winners_of(*winner, *y));
+    const Pool of(x, *y, window, strides, dilation, low);
+    const auto run = by_rows(of) ? run_halves<T> : run_pool<T>;
+    run(threads, of, many_cores(x), static_cast<const T*>(x.untyped_data()), static_cast<T*>(y->untyped_data()),
+        winners_of(*winner, *y));
   });
 }
 
@@ -244,7 +338,7 @@ ffi::Error pool_scatter(ffi::ThreadPool threads, Buffer winner, Buffer y, Result
   return for_type_of(*x, y, [&](auto zero) {
     using T = decltype(zero);
     const Pool of(*x, y, window, strides, dilation, low);
-    const auto run = of.is_disjoint() ? scatter_windows<T> : gather_windows<T>;
+    const auto run = by_rows(of) ? scatter_halves<T> : of.is_disjoint() ? scatter_windows<T> : gather_windows<T>;
     run(threads, of, many_cores(*x), winners_of(winner, y), static_cast<const T*>(y.untyped_data()),
         static_cast<T*>(x->untyped_data()));
   });

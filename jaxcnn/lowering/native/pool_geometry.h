@@ -79,6 +79,18 @@ struct Pool {
     });
   }
 
+  // Whether windows of 2x2 stand side by side on a map of two axes, without padding.
+  bool is_halving() const {
+    return axes[0].size == 1 && std::all_of(axes.begin() + 1, axes.end(), [](const Axis& axis) {
+      if (axis.window != 2) return false;
+      for (int64_t output = 0; output < axis.outputs; ++output) {
+        const auto& seen = axis.seen[output];
+        if (seen.size() != 2 || seen[0].at != 2 * output || seen[1].at != 2 * output + 1) return false;
+      }
+      return true;
+    });
+  }
+
   // Calls `body(pixel, tap)` for what one window sees of its image, in reading order.
   template <typename Body>
   void for_each_tap(int64_t d, int64_t h, int64_t w, const Body& body) const {
