@@ -39,6 +39,8 @@ def canonical_rule(xla: Rule) -> Rule:
         rhs: Any,
         *,
         dimension_numbers: Any,
+        padding: Any,
+        lhs_dilation: Any,
         feature_group_count: int,
         batch_group_count: int,
         **params: Any,
@@ -48,11 +50,18 @@ def canonical_rule(xla: Rule) -> Rule:
         is_fast = (lhs_spec, rhs_spec, out_spec) == (fast.lhs_spec, fast.rhs_spec, fast.out_spec)
         aval: Any = ctx.avals_in[0]
         groups = {"feature_group_count": feature_group_count, "batch_group_count": batch_group_count}
-        if (is_fast and batch_group_count == 1) or np.issubdtype(aval.dtype, np.complexfloating):
-            return xla(ctx, lhs, rhs, dimension_numbers=dimension_numbers, **groups, **params)
+        place = {"padding": padding, "lhs_dilation": lhs_dilation}
+        crop = [(min(low, 0), min(high, 0), step - 1) for (low, high), step in zip(padding, lhs_dilation, strict=True)]
+        crops = any(low or high for low, high, _ in crop)
+        if (is_fast and batch_group_count == 1 and not crops) or np.issubdtype(aval.dtype, np.complexfloating):
+            return xla(ctx, lhs, rhs, dimension_numbers=dimension_numbers, **place, **groups, **params)
+        if crops:  # XLA:CPU reads beyond a map of grouped channels whose padding is negative
+            place = {"padding": [(max(low, 0), max(high, 0)) for low, high in padding], "lhs_dilation": [1] * len(crop)}
 
         def prepare(lhs: Array) -> Array:
             lhs = lax.transpose(lhs, (lhs_spec[0], *lhs_spec[2:], lhs_spec[1]))
+            if crops:
+                lhs = lax.pad(lhs, np.zeros((), lhs.dtype), [(0, 0, 0), *crop, (0, 0, 0)])
             if batch_group_count == 1:
                 return lhs
             # XLA expands batch groups to an axis of zeros; groups of features are the same sums.
@@ -68,7 +77,7 @@ def canonical_rule(xla: Rule) -> Rule:
         rhs, rhs_aval = write(ctx, lambda rhs: lax.transpose(rhs, turn), rhs, ctx.avals_in[1])
         groups = {"feature_group_count": feature_group_count * batch_group_count, "batch_group_count": 1}
         fast_ctx = ctx.replace(avals_in=[lhs_aval, rhs_aval], avals_out=[inner])
-        (result,) = xla(fast_ctx, lhs, rhs, dimension_numbers=fast, **groups, **params)
+        (result,) = xla(fast_ctx, lhs, rhs, dimension_numbers=fast, **place, **groups, **params)
         return [write(ctx, lambda result: lax.transpose(result, np.argsort(order)), result, inner)[0]]
 
     return rule

@@ -121,7 +121,8 @@ def test_a_profile_is_written(command, small, tmp_path: Path) -> None:
 
 def test_the_lowering_is_the_configs(command, small, stopped, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped(KeyboardInterrupt)
-    assert "convolutions: canonical" in command("train", *small)[1]
+    assert "convolutions: canonical" in command("train", *small, "--lowering", "canonical")[1]
+    assert "convolutions: xla" not in command("train", *small)[1]
     assert "convolutions: xla" in command("train", *small, "--lowering", "xla")[1]
     monkeypatch.setenv("JAXCNN_LOWERING", "xla")
     assert "convolutions: xla" in command("train", *small)[1]
