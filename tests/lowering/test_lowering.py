@@ -253,6 +253,8 @@ TILED = {
     "more rows of taps than are summed together": ((8, 9, 8, 128), (5, 1, 128, 16), 0, 1),
     "one tap": ((8, 4, 4, 32), (1, 1, 32, 64), 0, 1),
     "several chunks": ((128, 4, 4, 64), (3, 3, 64, 160), 1, 1),
+    "many channels": ((8, 4, 4, 128), (3, 3, 128, 256), 1, 1),
+    "many channels in one row": ((8, 5, 8, 128), (1, 2, 128, 272), 0, 1),
     "strided": ((8, 9, 9, 64), (3, 3, 64, 32), 1, 2),
 }
 
