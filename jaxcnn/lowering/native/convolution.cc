@@ -232,7 +232,7 @@ bool plan_ours(Plan& plan, const Description& d, const View& src, const View& we
   const View dense{weights.type, weights.dims, {1, out, columns * in * out, in * out}};
   // Laying out costs what is proportional to the map, so that ours wins where there is much to multiply: on small maps
   // in bfloat16, and between many channels in float32.
-  const bool pays = rows * columns > 1 && (single ? in * out >= 128 * 256 : dst.dims[3] <= 16);
+  const bool pays = rows * columns > 1 && (single ? in * out >= 128 * 256 : dst.dims[3] <= 16 || in * out >= 64 * 128);
   if (d.kind == kKernelGradient && pays && dst.type == type && in % 16 == 0 && out % 16 == 0 &&
       d.strides == Dims{1, 1} && d.dilation == Dims{1, 1} && weights.lies_as(dense.desc())) {
     const jaxcnn::KernelGradient ours({src.dims[0], src.dims[2], src.dims[3], in, dst.dims[2], dst.dims[3], out, rows,
