@@ -65,7 +65,7 @@ def canonical_rule(xla: Rule) -> Rule:
             if batch_group_count == 1:
                 return lhs
             # XLA expands batch groups to an axis of zeros; groups of features are the same sums.
-            split = lhs.reshape(batch_group_count, -1, *lhs.shape[1:])
+            split = lhs.reshape(batch_group_count, lhs.shape[0] // batch_group_count, *lhs.shape[1:])
             return lax.collapse(jnp.moveaxis(split, 0, -2), split.ndim - 2)
 
         order = (out_spec[0], *out_spec[2:], out_spec[1])
