@@ -57,9 +57,12 @@ def reduce_window(x: Array, place: win.Geometry, reducer: Any) -> Array:
     """
     window, strides, dilation = ((1, *sizes, 1) for sizes in (place.window, place.strides, place.dilation))
     neutral = np.array(NEUTRAL[reducer], x.dtype)
-    return lax.reduce_window(
+    y = lax.reduce_window(
         _pad(x, place, NEUTRAL[reducer]), neutral, reducer, window, strides, "VALID", window_dilation=dilation
     )
+    if y.shape[1:-1] == place.output:
+        return y
+    return y[(slice(None), *map(slice, place.output))]  # `ceil_mode` drops windows that begin after the map
 
 
 def _pad(x: Array, place: win.Geometry, value: Any) -> Array:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import Array
 from jax.test_util import check_grads
@@ -89,8 +89,19 @@ def cases(draw):
     return sizes, window, place, mode, draw(st.integers(0, 999))
 
 
+# A last window of `ceil_mode` that would begin in the padding after the map.
+BEGINS_AFTER_THE_MAP = (
+    (2,),
+    (1,),
+    {"strides": (1,), "padding": ((0, 1),), "dilation": (1,), "ceil_mode": True},
+    "zeros",
+    0,
+)
+
+
 @settings(deadline=None, max_examples=25)
 @given(cases(), st.sampled_from(sorted(KINDS)), st.sampled_from(DTYPES))
+@example(BEGINS_AFTER_THE_MAP, "avg", "float32")
 def test_pools_equal_loops(case, kind: str, dtype: str) -> None:
     sizes, window, place, mode, seed = case
     pool, reduce, include_pad = KINDS[kind]
