@@ -129,10 +129,10 @@ TRANSFORMED = {
     "vmap over both": lambda: jax.vmap(both)(X, KERNELS),
     "vmap of the second derivative": lambda: jax.vmap(second)(X, KERNELS),
     "vmap of vmap": lambda: jax.vmap(jax.vmap(both, (None, 0)), (0, None))(X, KERNELS),
-    "scan": lambda: lax.scan(lambda k, x: (k - both(x, k)[1], both(x, k)[0]), KERNELS[0], X),
+    "scan": lambda: lax.scan(lambda k, x: (k - 0.1 * both(x, k)[1], both(x, k)[0]), KERNELS[0], X),
     "lax.map": lambda: lax.map(lambda pair: both(*pair), (X, KERNELS)),
     "while_loop": lambda: repeated(X[0], KERNELS[0]),
-    "scan of vmap": lambda: lax.scan(lambda k, _: (k - jax.vmap(both)(X, k)[1], None), KERNELS, length=2),
+    "scan of vmap": lambda: lax.scan(lambda k, _: (k - 0.1 * jax.vmap(both)(X, k)[1], None), KERNELS, length=2),
 }
 
 
@@ -143,8 +143,7 @@ def test_transformations(name: str, tier: str) -> None:
     expected = jax.jit(TRANSFORMED[name])()
     lowering.enable(tier)
     for ours, theirs in zip(*map(jax.tree.leaves, (jax.jit(TRANSFORMED[name])(), expected)), strict=True):
-        # Steps and derivatives of derivatives carry the rounding of float32 sums on.
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=3e-5 * max(1, float(jnp.abs(theirs).max())))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
     if tier == "onednn":
         assert not lowering.status().refused
 

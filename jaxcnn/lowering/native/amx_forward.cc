@@ -7,7 +7,7 @@
 //
 // float32 runs here too, at its own accuracy: a number is the sum of three bfloat16 (8 bits each), and of the nine
 // products of two such sums the six that float32 can see are computed, the smallest first. AMX is so much faster that
-// six products take half the time of one on AVX-512. (Henry, Tang and Heinecke, "Leveraging the bfloat16 artificial
+// six products take less time than one on AVX-512. (Henry, Tang and Heinecke, "Leveraging the bfloat16 artificial
 // intelligence datatype for higher-precision computations", 2019.) Numbers under 2^-110 may lose their last bits.
 
 #include "amx_forward.h"
