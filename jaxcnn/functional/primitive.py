@@ -51,6 +51,7 @@ def primitive(
     """
     new = core.Primitive(name)
     new.multiple_results = True
+    new.function = function  # type: ignore[attr-defined]  # for whoever reads a jaxpr
 
     @functools.cache
     def compiled(**parameters: Any) -> Function:

@@ -1,0 +1,286 @@
+"""What units compute that are made of other units: element by element, over windows, and by reduction."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from jaxcnn.analysis.moves import absorbed
+from jaxcnn.analysis.units import (
+    NOTHING,
+    Axis,
+    Interval,
+    Units,
+    Unknown,
+    either,
+    lowest_common,
+    merge,
+    number,
+    reduced,
+    split,
+)
+from jaxcnn.analysis.world import World
+
+MOST_TAPS = 1 << 22
+"""Units times taps of a window operation that is followed."""
+
+
+def gather(
+    world: World, axis: Axis, index: np.ndarray, base: np.ndarray, *, symmetric: bool, step: Sequence[Fraction | None]
+) -> Axis:
+    """Return the positions that see several positions of an axis each, in order.
+
+    Two such units are the same function of shifted inputs where what they see is, at the same distances: distances
+    are counted from a tap with the largest period, since others move with it.
+
+    Args:
+        world: Of the array.
+        axis: The axis.
+        index: (n, taps): positions that each new unit sees.
+        base: (k,) periods that all units have.
+        symmetric: The order of taps does not matter: over a whole circle nothing is left that moves.
+        step: Of the new axis.
+
+    Returns:
+        An axis of n positions.
+
+    Raises:
+        Unknown: Too many taps.
+    """
+    if index.size > MOST_TAPS:
+        raise Unknown(f"{index.size} taps in one operation")
+    label, rows = axis.label[index], []
+    at = np.zeros((world.rank, len(index)), np.int64)
+    period = np.ones_like(at)
+    if index.shape[1] == 0:
+        return Axis(np.zeros(len(index), np.int64), at, period, np.zeros(len(index), np.int8), tuple(step))
+    for i in range(world.rank):
+        periods = np.gcd(base[i], axis.period[i])[index]
+        places = axis.at[i][index]
+        first = _largest(periods)[:, None]
+        at[i] = np.take_along_axis(places, first, 1)[:, 0]
+        period[i] = lowest_common(periods)
+        rows += [reduced(places - at[i][:, None], periods), periods]
+        pace = axis.step[i]
+        if pace and pace.denominator == 1:  # count from the first tap, though it is a constant: units are evenly spaced
+            at[i] -= int(pace) * (np.take_along_axis(index, first, 1) - index[:, :1])[:, 0]
+    if symmetric and world.circular:
+        period = _symmetric_periods(label, rows, period)
+    return Axis(
+        number(np.concatenate([label, *rows], 1)),
+        reduced(at, period),
+        period,
+        either(*axis.padded[index].T),
+        tuple(step),
+    )
+
+
+def _largest(periods: np.ndarray) -> np.ndarray:
+    """Return the first place of the largest period in each row; 0, for none at all, is the largest."""
+    return np.where(periods == 0, np.iinfo(np.int64).max, periods).argmax(-1)
+
+
+def _symmetric_periods(label: np.ndarray, rows: list[np.ndarray], period: np.ndarray) -> np.ndarray:
+    """Lower the periods of units that see a set of places which a shift maps onto itself."""
+    period = period.copy()
+    for i, whole in enumerate(period.max(1)):
+        distances, periods = rows[2 * i], rows[2 * i + 1]
+        if whole < 2 or distances.max() < whole // 2:  # the places lie in less than half of the circle
+            continue
+        for unit in range(len(label)):
+            others = [row[unit] for j, row in enumerate(rows) if j != 2 * i]
+            kind = number(np.stack([label[unit], *others], 1))
+            period[i, unit] = _least_shift(kind, distances[unit], periods[unit], int(period[i, unit]))
+    return period
+
+
+def _least_shift(kind: np.ndarray, place: np.ndarray, period: np.ndarray, whole: int) -> int:
+    """Return the least divisor of `whole` by which a shift of all places changes nothing but their order."""
+    scale = whole + 1
+    before = np.sort(kind * scale + place % period)
+    for shift in range(1, whole):
+        if whole % shift == 0 and (np.sort(kind * scale + (place + shift) % period) == before).all():
+            return shift
+    return whole
+
+
+def blend(world: World, axes: Sequence[Axis], bases: Sequence[np.ndarray]) -> Axis:
+    """Return the positions that see one position of each of several axes; its steps are of the first that moves.
+
+    Args:
+        world: Of the arrays.
+        axes: One an array, of equal sizes.
+        bases: (k,) periods of all units, one an array.
+
+    Returns:
+        The axis.
+    """
+    rows, n = [axis.label for axis in axes], axes[0].size
+    at, period = np.zeros((world.rank, n), np.int64), np.ones((world.rank, n), np.int64)
+    for i in range(world.rank):
+        order = sorted(range(len(axes)), key=lambda a: not axes[a].carries(i))
+        periods = np.stack([np.gcd(bases[a][i], axes[a].period[i]) for a in order], 1)
+        places = np.stack([axes[a].at[i] for a in order], 1)
+        at[i] = np.take_along_axis(places, _largest(periods)[:, None], 1)[:, 0]
+        period[i] = lowest_common(periods)
+        rows += [*reduced(places - at[i][:, None], periods).T, *periods.T]
+    step = tuple(next((s for s in steps if s != 0), Fraction(0)) for steps in zip(*(a.step for a in axes), strict=True))
+    return Axis(number(np.stack(rows, 1)), reduced(at, period), period, either(*(axis.padded for axis in axes)), step)
+
+
+def pair(world: World, arrays: Sequence[Units], shape: Sequence[int]) -> Units:
+    """Return what is computed element by element of several arrays.
+
+    Args:
+        world: Of the arrays.
+        arrays: Of one shape, or scalars.
+        shape: Of the result.
+
+    Returns:
+        The array.
+
+    Raises:
+        Unknown: Arrays that follow different data-dependent rolls.
+    """
+    shape = tuple(shape)
+    arrays = [_grown(world, array, shape) if array.shape != shape else array for array in arrays]
+    moving = [array for array in arrays if array.depends]
+    if len(moving) == 1 and all(axis.is_uniform for a in arrays if not a.depends for axes in a.axes for axis in axes):
+        return moving[0].replace(family=world.family())
+    frame = _frame(world, arrays)
+    _one_position(world, moving)
+    bases = [array.base.period[:, 0] for array in arrays]
+    base = blend(world, [array.base for array in arrays], bases)
+    field: list[Interval | None] = [NOTHING] * world.rank
+    aligned, axes = [], []
+    for place in range(len(shape)):
+        parts = _aligned(world, [array.axes[place] for array in arrays], shape[place])
+        aligned += list(zip(*parts, strict=True))
+        axes.append(tuple(_blended(world, parts, bases, constant=[not array.depends for array in arrays])))
+    for i in range(world.rank):
+        field[i] = _union(world, i, [(a.field[i], [axes[n] for axes in aligned]) for n, a in enumerate(arrays)])
+    hidden = tuple(any(parts) for parts in zip(*(array.hidden for array in arrays), strict=True))
+    return Units(shape, tuple(axes), base, tuple(field), world.family(), hidden, frame)
+
+
+def _grown(world: World, array: Units, shape: tuple[int, ...]) -> Units:
+    """Repeat a scalar, or axes of size 1, as element-wise operations do."""
+    if array.shape and len(array.shape) != len(shape):
+        raise Unknown(f"shapes {array.shape} and {shape} in one operation")
+    axes = [world.uniform(size) for size in shape]
+    base, hidden = array.base, array.hidden
+    for place, (mine, size) in enumerate(zip(array.shape, shape, strict=False)):
+        if mine == size:
+            axes[place] = array.axes[place]
+        else:
+            for axis in array.axes[place]:
+                base, hidden = absorbed(world, axis, base, hidden)
+    return array.replace(shape=shape, axes=tuple(axes), base=base, hidden=hidden)
+
+
+def _one_position(world: World, arrays: Sequence[Units]) -> None:
+    """Raise where units see two positions that move along different axes, as a pair of pixels in attention."""
+    for i in range(world.rank):
+        places = [
+            {place for place, product in enumerate(array.axes) if any(axis.carries(i) for axis in product)}
+            for array in arrays
+        ]
+        if any(mine - theirs and theirs - mine for mine in places for theirs in places):
+            raise Unknown("positions along two axes of one array, from the same axis of the input")
+
+
+def _frame(world: World, arrays: Sequence[Units]) -> tuple[int, ...]:
+    frame = []
+    for i in range(world.rank):
+        frames = {array.frame[i] for array in arrays if array.base.period[i, 0] != 1} or {0}
+        if len(frames) > 1:
+            raise Unknown("arrays that follow different data-dependent rolls")
+        frame.append(frames.pop())
+    return tuple(frame)
+
+
+def _aligned(world: World, products: Sequence[tuple[Axis, ...]], size: int) -> list[tuple[Axis, ...]]:
+    """Write the axis of several arrays as products of the same sizes."""
+    found = {tuple(axis.size for axis in axes) for axes in products if axes}
+    if size > 1:
+        found -= {sizes for sizes in found if all(n == 1 for n in sizes)}
+    if not found:
+        return [() for _ in products]
+    if len(found) == 1:
+        sizes = found.pop()
+        return [axes if tuple(a.size for a in axes) == sizes else _uniform(world, sizes) for axes in products]
+    wanted = max(found, key=len)
+    same = []
+    for axes in products:
+        if len(axes) == 1 and axes[0].size == size and axes[0].is_still:
+            same.append(_split_to(axes[0], wanted))
+        elif tuple(axis.size for axis in axes) == wanted:
+            same.append(axes)
+        else:
+            return [(_merged(world, axes, size),) for axes in products]
+    return same
+
+
+def _uniform(world: World, sizes: Sequence[int]) -> tuple[Axis, ...]:
+    return tuple(world.axis(np.zeros(size, np.int64)) for size in sizes)
+
+
+def _split_to(axis: Axis, sizes: Sequence[int]) -> tuple[Axis, ...]:
+    parts = []
+    for size in sizes[:-1]:
+        outer, axis = split(axis, size)
+        parts.append(outer)
+    return (*parts, axis)
+
+
+def _merged(world: World, axes: tuple[Axis, ...], size: int) -> Axis:
+    """Write a product as one axis whose fields do not widen."""
+    if not axes:
+        return _uniform(world, [size])[0]
+    field: list[Interval | None] = [(Fraction(0), Fraction(0))] * world.rank
+    whole, widened = merge(axes, field, world.modulus)
+    if widened != field:
+        raise Unknown("an axis that repeats positions, beside one that does not")
+    return whole
+
+
+def _blended(
+    world: World, parts: Sequence[tuple[Axis, ...]], bases: Sequence[np.ndarray], constant: Sequence[bool]
+) -> list[Axis]:
+    blended: list[Axis] = []
+    for axes in zip(*parts, strict=True):
+        live = [n for n, axis in enumerate(axes) if not (constant[n] and axis.is_uniform)]
+        inner = [axis.whole for axis in axes]
+        if len({id(axes[n]) for n in live}) == 1 and sum(not constant[n] for n in live) <= 1:
+            blended.append(axes[live[0]])
+        elif blended and all(whole is not None for whole in inner):
+            outer = blended.pop()
+            blended += split(blend(world, [whole[1] for whole in inner if whole], bases), outer.size)
+        else:
+            blended.append(blend(world, axes, bases))
+    return blended
+
+
+def _union(world: World, i: int, parts: Sequence[tuple[Interval | None, list[Axis]]]) -> Interval | None:
+    """Return the field of units that see a unit of each array; None where it does not move evenly."""
+    parts = [(field, axes) for field, axes in parts if field != NOTHING]
+    if not parts:
+        return NOTHING
+    if any(field is None for field, _ in parts):
+        return None
+    low, high = [], []
+    steps = [max((a.step[i] or 0 for a in axes), key=abs) for axes in zip(*(axes for _, axes in parts), strict=True)]
+    for field, axes in parts:
+        assert field is not None
+        start, end = field
+        for axis, step in zip(axes, steps, strict=True):
+            if axis.step[i] is None:
+                return None
+            if axis.step[i] != step:  # only what sees all of the input does so from everywhere
+                if axis.step[i] != 0 or field[0] > 0 or field[1] < world.sizes[i] - 1:
+                    return None
+                reach = step * (axis.size - 1)
+                start, end = start - max(reach, Fraction(0)), end - min(reach, Fraction(0))
+        low.append(start)
+        high.append(end)
+    return min(low), max(high)

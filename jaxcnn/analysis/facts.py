@@ -1,0 +1,261 @@
+"""What is known of one array: its receptive field, its jump, who saw padding, and what shifts do to it."""
+
+import dataclasses
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from jaxcnn.analysis.moves import single
+from jaxcnn.analysis.units import NOTHING, SEEN, Axis, Interval, Units, lowest_common, reduced
+from jaxcnn.analysis.world import World
+
+MOST_STEPS = 8
+"""Output shifts that are tried, beside those that the jump tells."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Contract:
+    """What shifts of the input along one axis do to an array.
+
+    Attributes:
+        kind: `equivariant` (the array shifts too), `invariant` (it stays as it is), `orbit` (it shifts by an amount
+            that the data choose), `position-dependent` (no relation is known to hold: for general numbers none does),
+            or `unknown` (an operation without a rule is on the way).
+        lattice: The shifts that it speaks of are the multiples of this; 0 where it guarantees nothing.
+        step: By how many positions the array shifts when the input shifts by `lattice`; negative where it is turned.
+        margin: Under shifts that bring in new content: how many positions at either border are left out. None under
+            circular shifts.
+
+    Example:
+        >>> str(Contract("equivariant", 2, 1)), str(Contract("equivariant", 1, 1, (3, 3)))
+        ('equivariant on 2Z', 'interior 3..3')
+    """
+
+    kind: str
+    lattice: int = 0
+    step: int = 0
+    margin: tuple[int, int] | None = None
+
+    @property
+    def guarantees(self) -> bool:
+        """Whether it says anything of shifts."""
+        return self.lattice > 0
+
+    def __str__(self) -> str:
+        text = self.kind
+        if self.kind == "equivariant" and self.margin is not None:
+            text = f"interior {self.margin[0]}..{self.margin[1]}"
+        return text + (f" on {self.lattice}Z" if self.lattice > 1 else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class AxisFacts:
+    """What is known of an array along one spatial axis of the input.
+
+    Attributes:
+        axis: The array's axis along which the input's positions run; None where there is none.
+        receptive_field: How many positions of the input a unit sees, padding included, so that it may be larger than
+            the input; 0 for a constant, None where it is unknown.
+        field: First and last position that unit 0 sees, perhaps fractions: unit j sees the whole numbers from
+            `field[0] + j * jump` to `field[1] + j * jump`. None where it is unknown or empty.
+        jump: Input positions between the fields of two neighbours; negative where they are reversed.
+        padding: How many positions at the low and at the high border of `axis` saw padding.
+        padded: All positions of `axis` that saw padding.
+        circular: The contract under circular shifts.
+        interior: The contract under shifts that bring in new content.
+    """
+
+    axis: int | None
+    receptive_field: int | None
+    field: Interval | None
+    jump: Fraction | None
+    padding: tuple[int, int]
+    padded: tuple[int, ...]
+    circular: Contract
+    interior: Contract
+
+    @property
+    def center(self) -> Fraction | None:
+        """Input position of the middle of unit 0's field."""
+        return None if self.field is None else (self.field[0] + self.field[1]) / 2
+
+    @property
+    def contract(self) -> Contract:
+        """The circular contract where it guarantees something, else the interior one."""
+        return self.circular if self.circular.guarantees or not self.interior.guarantees else self.interior
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What is known of an array: one entry for each spatial axis of the input.
+
+    Attributes:
+        shape: Of the array.
+        axes: One for each spatial axis of the input.
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[AxisFacts, ...]
+
+
+UNKNOWN = AxisFacts(None, None, None, None, (0, 0), (), Contract("unknown"), Contract("unknown"))
+
+
+def facts_of(
+    shape: tuple[int, ...], circular: tuple[World, Units | None], interior: tuple[World, Units | None]
+) -> Facts:
+    """Say what two readings of a program tell of an array.
+
+    Args:
+        shape: Of the array.
+        circular: The world of circular shifts, and the array in it.
+        interior: The world of shifts that bring in new content, and the array in it.
+
+    Returns:
+        The facts.
+    """
+    rank = circular[0].rank
+    if circular[1] is None or interior[1] is None:
+        return Facts(shape, (UNKNOWN,) * rank)
+    return Facts(shape, tuple(_along(i, circular[0], circular[1], interior[0], interior[1]) for i in range(rank)))
+
+
+def _along(i: int, round_world: World, around: Units, plane_world: World, plane: Units) -> AxisFacts:
+    carriers = [
+        place for place, product in enumerate(around.axes) if any(axis.carries(i) for axis in product)
+    ]  # the same in both worlds
+    merged = {place: single(round_world, around, place)[0] for place in carriers}
+    circular, axis = _circular(i, round_world, around, merged)
+    within, other = _interior(i, plane, {place: single(plane_world, plane, place)[0] for place in carriers})
+    axis = other if axis is None else axis
+    axis = carriers[0] if axis is None and len(carriers) == 1 else axis
+    field = plane.field[i]
+    if field == NOTHING:
+        return AxisFacts(None, 0, None, None, (0, 0), (), circular, within)
+    padded: tuple[int, ...] = ()
+    low = high = int(around.hidden[i]) if axis is None else 0
+    if axis is not None:
+        seen = (merged[axis].padded == SEEN) | around.hidden[i]
+        padded = tuple(np.flatnonzero(seen).tolist())
+        low, high = (len(seen),) * 2 if seen.all() else (int(part.argmin()) for part in (seen, seen[::-1]))
+    jump = merged[axis].step[i] if axis is not None else None
+    return AxisFacts(axis, _size(field, plane, i), field, jump, (low, high), padded, circular, within)
+
+
+def _size(field: Interval | None, array: Units, i: int) -> int | None:
+    """Return how many positions the largest field holds: a whole number of them, whatever phase a unit is in."""
+    if field is None:
+        return None
+    steps = [axis.step[i] for product in array.axes for axis in product]
+    common = math.lcm(*(step.denominator for step in steps if step is not None), field[0].denominator)
+    starts = {field[0] + Fraction(n, common) for n in range(common)} if any(steps) else {field[0]}
+    on_lattice = [start for start in starts if _reachable(start - field[0], steps)]
+    width = field[1] - field[0]
+    return max(math.floor(start + width) - math.ceil(start) + 1 for start in on_lattice)
+
+
+def _reachable(distance: Fraction, steps: list[Fraction | None]) -> bool:
+    """Whether a sum of steps is `distance`, up to whole numbers."""
+    common = Fraction(1)
+    for step in steps:
+        if step:
+            top = math.gcd(common.numerator * step.denominator, step.numerator * common.denominator)
+            common = Fraction(top, common.denominator * step.denominator)
+    return (distance / common).denominator == 1
+
+
+def _whole_period(i: int, array: Units) -> int:
+    """Return a shift that changes no unit: 0 where there is none."""
+    periods = [int(lowest_common(axis.period[i])) for product in array.axes for axis in product if axis.size]
+    return math.gcd(int(array.base.period[i, 0]), *periods)
+
+
+def _circular(i: int, world: World, array: Units, carriers: dict[int, Axis]) -> tuple[Contract, int | None]:
+    period = _whole_period(i, array)
+    best: tuple[int, int, int | None] = (period, 0, None)
+    for place, axis in carriers.items():
+        found = _least_lattice(i, axis, period, array, place)
+        if found and found[0] < best[0]:
+            best = (*found, place)
+    lattice, step, axis_of = best
+    if array.frame[i]:  # positions are relative to a roll that the data chose
+        if step and lattice == 1:
+            return Contract("orbit", 1, step), axis_of
+        return Contract("invariant", 1) if lattice == 1 else Contract("position-dependent"), axis_of
+    if step:
+        return Contract("equivariant", lattice, step), axis_of
+    moves = lattice == world.sizes[i] > 1
+    return Contract("position-dependent") if moves else Contract("invariant", lattice), None
+
+
+def _least_lattice(i: int, axis: Axis, period: int, array: Units, place: int) -> tuple[int, int] | None:
+    """Return the least input shift that some roll of an axis answers, and that roll."""
+    n = axis.size
+    for step in _candidates(axis, i, array, place):
+        shift = _answered(i, axis, period, np.roll(np.arange(n), -step))
+        if shift:
+            least = math.gcd(shift, period)
+            times = next(k for k in range(1, period + 1) if k * shift % period == least)
+            roll = times * step % n
+            return least, roll - n if roll > n // 2 else roll
+    return None
+
+
+def _candidates(axis: Axis, i: int, array: Units, place: int) -> list[int]:
+    inner, steps = 1, list(range(1, min(axis.size, MOST_STEPS + 1)))
+    if axis.step[i]:
+        steps.insert(0, axis.step[i].denominator)  # type: ignore[union-attr]
+    for part in array.axes[place][::-1]:
+        if part.carries(i):
+            steps += [inner * n for n in range(1, min(part.size, MOST_STEPS + 1))]
+        inner *= part.size
+    return [step for step in dict.fromkeys(steps) if 0 < step < axis.size]
+
+
+def _answered(i: int, axis: Axis, period: int, to: np.ndarray) -> int:
+    """Return by what shift of the input unit j becomes unit to[j], for all j; 0 where there is none."""
+    if (axis.label != axis.label[to]).any():
+        return 0
+    for other in range(len(axis.at)):
+        if other != i and reduced(axis.at[other, to] - axis.at[other], np.gcd(axis.period[other], 0)).any():
+            return 0
+    periods = np.gcd(axis.period[i], period)
+    distance = axis.at[i, to] - axis.at[i]
+    shift = int(distance[periods.argmax()] % period)
+    return 0 if (reduced(distance - shift, periods) != 0).any() else shift
+
+
+def _interior(i: int, array: Units, carriers: dict[int, Axis]) -> tuple[Contract, int | None]:
+    if _whole_period(i, array) == 1:
+        return Contract("invariant", 1), None
+    for place, axis in carriers.items():
+        jump = axis.step[i]
+        if not jump:
+            continue
+        sign = 1 if jump > 0 else -1
+        for times in range(1, MOST_STEPS + 1):
+            lattice, step = times * abs(jump.numerator), times * jump.denominator
+            run = _longest_run(i, axis, step, sign * lattice)
+            if run is not None:
+                return Contract("equivariant", lattice, sign * step, run), place
+    return Contract("position-dependent"), None
+
+
+def _longest_run(i: int, axis: Axis, step: int, distance: int) -> tuple[int, int] | None:
+    """Return what the longest run of units leaves out at either end, in which units `step` apart are the same one."""
+    n = axis.size
+    if n <= step:
+        return None
+    first, second = slice(0, n - step), slice(step, n)
+    same = (axis.label[first] == axis.label[second]) & (axis.period[i, first] != 1)
+    same &= axis.at[i, second] - axis.at[i, first] == distance
+    for other in range(len(axis.at)):
+        if other != i:
+            same &= axis.at[other, second] == axis.at[other, first]
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(int), [0]])))
+    runs = edges.reshape(-1, 2)
+    if not len(runs):
+        return None
+    start, end = max(runs.tolist(), key=lambda run: run[1] - run[0])
+    return int(start), int(n - (end + step - 1)) - 1

@@ -1,0 +1,141 @@
+"""Rules of what puts arrays side by side: concatenate and pad."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxcnn.analysis.moves import dropped, moved, pad, single
+from jaxcnn.analysis.rules import rule, shape_of
+from jaxcnn.analysis.units import SEEN, Axis, Units, Unknown, number, reduced
+from jaxcnn.analysis.world import World
+
+
+@rule("concatenate")
+def concatenate(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
+    return [joined(world, operands, equation.params["dimension"])]
+
+
+def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
+    """Concatenate arrays.
+
+    Args:
+        world: Of the arrays.
+        arrays: Equal but for the size of one axis.
+        place: That axis.
+
+    Returns:
+        The array. Its field is that of the longest part; unknown where another part's is not as wide.
+
+    Raises:
+        Unknown: Parts whose other axes carry different positions.
+    """
+    arrays = [array for array in arrays if array.shape[place]] or list(arrays[:1])
+    if len(arrays) == 1:
+        return arrays[0]
+    moving = [array for array in arrays if array.depends]
+    longest = max(moving or arrays, key=lambda array: array.shape[place])
+    shape = list(longest.shape)
+    shape[place] = sum(array.shape[place] for array in arrays)
+    axes = [_shared(world, arrays, other) if other != place else () for other in range(len(shape))]
+    labels, ats, periods, pads = [], [], [], []
+    main, wide = single(world, longest, place)
+    for array in arrays:
+        axis, _ = single(world, array, place)
+        n = axis.size
+        labels.append(_names(world, array, axis, place))
+        periods.append(np.gcd(axis.period, array.base.period))
+        ats.append(reduced(axis.at + array.base.at, periods[-1]))
+        pads.append(np.where(bool(moving) and not array.depends, SEEN, axis.padded) * np.ones(n, np.int8))
+    before = sum(array.shape[place] for array in arrays[: _index(arrays, longest)])
+    fields = []
+    for i in range(world.rank):
+        pace = main.step[i]
+        field = moved(wide[i], None if pace is None else -pace * before)
+        fields.append(field if _alike(world, moving, place, i) else None)
+    whole = Axis(
+        np.concatenate([np.array(part, np.int64) for part in labels]),
+        np.concatenate(ats, 1),
+        np.concatenate(periods, 1),
+        np.concatenate(pads).astype(np.int8),
+        main.step,
+    )
+    axes[place] = (whole,)
+    hidden = tuple(any(parts) for parts in zip(*(array.hidden for array in arrays), strict=True))
+    base = world.base(constant=not moving)
+    frames = {array.frame for array in moving}
+    if len(frames) > 1:
+        raise Unknown("parts that follow different data-dependent rolls")
+    frame = frames.pop() if frames else longest.frame
+    return Units(tuple(shape), tuple(axes), base, tuple(fields), world.family(), hidden, frame)
+
+
+def _names(world: World, array: Units, axis: Axis, place: int) -> list[int]:
+    """Return names for the labels along an axis that tell them from those of any other array."""
+    if array.value is not None:
+        return [world.name(row.tobytes()) for row in np.moveaxis(array.value, place, 0)]
+    others = [product for other, product in enumerate(array.axes) if other != place]
+    rest = tuple(tuple(part.label.tobytes() for part in product) for product in others)
+    return [world.name(array.family, int(array.base.label[0]), rest, int(label)) for label in axis.label]
+
+
+def _index(arrays: Sequence[Units], wanted: Units) -> int:
+    return next(n for n, array in enumerate(arrays) if array is wanted)
+
+
+def _alike(world: World, arrays: Sequence[Units], place: int, i: int) -> bool:
+    """Whether fields are as wide and move as far, forward or back: parts of one map, turned round perhaps."""
+    widths, steps = set(), set()
+    for array in arrays:
+        axis, field = single(world, array, place)
+        interval, step = field[i], axis.step[i]
+        if interval is None or step is None:
+            return False
+        widths.add(interval[1] - interval[0])
+        steps |= {abs(step)} if axis.size > 1 else set()
+    return len(widths) <= 1 and len(steps) <= 1
+
+
+def _shared(world: World, arrays: Sequence[Units], other: int) -> tuple[Axis, ...]:
+    """Return an axis along which nothing is concatenated: equal in all that depends on the input."""
+    moving = [array for array in arrays if array.depends]
+    first = (moving or arrays)[0].axes[other]
+    for array in moving[1:]:
+        for mine, theirs in zip(first, array.axes[other], strict=False):
+            if mine is not theirs and not (
+                mine.size == theirs.size
+                and np.array_equal(mine.at, theirs.at)
+                and np.array_equal(mine.period, theirs.period)
+            ):
+                raise Unknown("parts whose other axes carry different positions")
+    parts = []
+    for position, axis in enumerate(first):
+        rows = [a.axes[other][position].label for a in arrays if len(a.axes[other]) == len(first)]
+        if len(rows) < len(arrays) and any(a.axes[other] and len(a.axes[other]) != len(first) for a in arrays):
+            raise Unknown("parts whose other axes are made up differently")
+        padded = np.max([a.axes[other][position].padded for a in moving], axis=0) if moving else axis.padded
+        stacked = np.stack(rows, 1)
+        label = stacked[:, 0] if (stacked == stacked[:, :1]).all() else number(stacked)
+        parts.append(dataclasses.replace(axis, label=label, padded=padded))
+    return tuple(parts)
+
+
+@rule("pad")
+def pad_(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
+    array, value = operands
+    if value.depends:
+        raise Unknown("padding that depends on the input")
+    field, axes = list(array.field), list(array.axes)
+    for place, (low, high, interior) in enumerate(equation.params["padding_config"]):
+        if not (low or high or interior):
+            continue
+        axis, field = single(world, dataclasses.replace(array, axes=tuple(axes), field=tuple(field)), place)
+        if axis.size == 0:
+            axes[place] = world.uniform(max(low + high, 0))
+            continue
+        wide = pad(world, axis, low, high, interior)
+        field = [moved(f, None if s is None else -low * s) for f, s in zip(field, wide.step, strict=True)]
+        axes[place] = (wide,)
+    moved_to = array.replace(shape=shape_of(equation), axes=tuple(axes), field=tuple(field), family=world.family())
+    return [dropped(world, moved_to)]

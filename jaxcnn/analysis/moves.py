@@ -1,0 +1,153 @@
+"""Taking, adding and merging positions along one axis: what the rules of layout and of windows are made of."""
+
+import dataclasses
+import math
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from jaxcnn.analysis.units import NOTHING, SEEN, UNSEEN, Axis, Interval, Units, merge, reduced
+from jaxcnn.analysis.world import World
+
+
+def single(world: World, array: Units, place: int) -> tuple[Axis, list[Interval | None]]:
+    """Return an axis of an array as one `Axis`, and the array's field, which that may widen.
+
+    Args:
+        world: Of the array.
+        array: The array.
+        place: Position of the axis.
+
+    Returns:
+        The axis and the field.
+    """
+    if not array.axes[place]:
+        return world.axis(np.zeros(array.shape[place], np.int64)), list(array.field)
+    if math.prod(axis.size for axis in array.axes[place]) != array.shape[place]:
+        raise AssertionError("the parts of an axis do not make it up")
+    return merge(array.axes[place], array.field, world.modulus)
+
+
+def along(
+    world: World, array: Units, place: int, index: np.ndarray, *, start: Any, stride: Any, shape: tuple[int, ...]
+) -> Units:
+    """Take positions along an axis: `start + stride * j`.
+
+    Args:
+        world: Of the array.
+        array: The array.
+        place: Position of the axis.
+        index: The positions.
+        start: The first of them, for the field.
+        stride: Between two of them; None where they are not evenly spaced.
+        shape: Of the result.
+
+    Returns:
+        The array.
+    """
+    if np.array_equal(index, np.arange(array.shape[place])):
+        return array.replace(shape=shape)
+    if not len(index):
+        return world.constant(shape)
+    axis, field = single(world, array, place)
+    step = [None if s is None or (stride is None and s) else s * (stride or 0) for s in axis.step]
+    field = [moved(f, None if s is None else s * start) for f, s in zip(field, axis.step, strict=True)]
+    axes = list(array.axes)
+    axes[place] = (axis.take(index, step),)
+    return dropped(world, array.replace(shape=shape, axes=tuple(axes), field=tuple(field)))
+
+
+def dropped(world: World, array: Units) -> Units:
+    """Move what axes of one position say into the base, unless a field moves along them.
+
+    Args:
+        world: Of the array.
+        array: The array.
+
+    Returns:
+        The same array.
+    """
+    axes, base, hidden = [], array.base, array.hidden
+    for product in array.axes:
+        kept = []
+        for axis in product:
+            if axis.size == 1 and not any(axis.step):
+                base, hidden = absorbed(world, axis, base, hidden)
+            else:
+                kept.append(axis)
+        axes.append(tuple(kept))
+    return dataclasses.replace(array, axes=tuple(axes), base=base, hidden=hidden)
+
+
+def absorbed(world: World, axis: Axis, base: Axis, hidden: tuple[bool, ...]) -> tuple[Axis, tuple[bool, ...]]:
+    """Add an axis of one position to a base.
+
+    Args:
+        world: Of the array.
+        axis: Of one position.
+        base: The array's.
+        hidden: The array's.
+
+    Returns:
+        The base and what it hides.
+    """
+    period = np.gcd(base.period, axis.period)
+    label = np.array([world.name(int(base.label[0]), int(axis.label[0]))])
+    if axis.padded[0] != UNSEEN:
+        hidden = tuple(was or bool(step) for was, step in zip(hidden, axis.step, strict=True))
+    return dataclasses.replace(base, label=label, at=reduced(base.at + axis.at, period), period=period), hidden
+
+
+def pad(world: World, axis: Axis, low: int, high: int, interior: int = 0, *, padding: bool = True) -> Axis:
+    """Put constants before, after and between the positions of an axis; negative numbers take positions away.
+
+    Args:
+        world: Of the array.
+        axis: The axis.
+        low: How many before.
+        high: How many after.
+        interior: How many between two positions.
+        padding: Whether those at the ends count as padding.
+
+    Returns:
+        The axis; the caller moves the field by `-low` of its steps.
+    """
+    n = axis.size + (axis.size - 1) * interior
+    total = n + low + high
+    index = np.full(max(total, 0), -1)
+    place = np.arange(axis.size) * (interior + 1) + low
+    inside = (place >= 0) & (place < total)
+    index[place[inside]] = np.arange(axis.size)[inside]
+    step = tuple(None if s is None else s / (interior + 1) for s in axis.step)
+    if (index >= 0).all():
+        return axis.take(index, step)
+    filled = axis.take(index, step)
+    constant = index < 0
+    ends = constant & ((np.arange(total) < low) | (np.arange(total) >= low + n))
+    return Axis(
+        np.where(constant, axis.label.max() + 1, filled.label),
+        np.where(constant, 0, filled.at),
+        np.where(constant, 1, filled.period),
+        np.where(constant, np.where(ends & padding, SEEN, UNSEEN), filled.padded).astype(np.int8),
+        step,
+    )
+
+
+def moved(field: Interval | None, distance: Fraction | None) -> Interval | None:
+    """Move a field.
+
+    Args:
+        field: Interval, or None.
+        distance: How far, or None where it is unknown.
+
+    Returns:
+        The interval.
+
+    Example:
+        >>> [str(end) for end in moved((Fraction(0), Fraction(1)), Fraction(-2))]
+        ['-2', '-1']
+    """
+    if field is None or field == NOTHING:
+        return field
+    return None if distance is None else (field[0] + distance, field[1] + distance)

@@ -1,0 +1,226 @@
+"""Rules of what slides a window along an axis: convolution, pools, their gradients, running sums."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxcnn.analysis.combine import gather, pair
+from jaxcnn.analysis.moves import along, dropped, moved, pad, single
+from jaxcnn.analysis.reduction import reduce
+from jaxcnn.analysis.rules import rule, shape_of
+from jaxcnn.analysis.units import Axis, Units, Unknown, widen
+from jaxcnn.analysis.world import World
+
+
+def slide(
+    world: World,
+    array: Units,
+    place: int,
+    *,
+    window: int,
+    stride: int,
+    dilation: int,
+    low: int,
+    high: int,
+    interior: int = 0,
+    symmetric: bool,
+    padding: bool = True,
+) -> Units:
+    """Let a window slide along an axis.
+
+    Args:
+        world: Of the array.
+        array: The array.
+        place: Position of the axis.
+        window: Taps.
+        stride: Between two windows.
+        dilation: Between two taps.
+        low: Padding before.
+        high: Padding after; negative where positions are not read.
+        interior: Zeros between two positions.
+        symmetric: The order of taps does not matter.
+        padding: Whether what lies outside counts as padding.
+
+    Returns:
+        The array, with the axis as long as there are windows.
+
+    Raises:
+        Unknown: An empty array.
+    """
+    if array.shape[place] == 0:
+        raise Unknown("an empty array")
+    if (window, stride, low, high, interior) == (1, 1, 0, 0, 0):
+        return array
+    axis, field = single(world, array, place)
+    axis = pad(world, axis, low, high, interior, padding=padding)
+    count = max((axis.size - (dilation * (window - 1) + 1)) // stride + 1, 0)
+    index = stride * np.arange(count)[:, None] + dilation * np.arange(window)
+    step = [None if s is None else s * stride for s in axis.step]
+    field = [
+        widen(moved(f, None if s is None else -low * s), None if s is None else s * dilation * (window - 1))
+        for f, s in zip(field, axis.step, strict=True)
+    ]
+    shape = (*array.shape[:place], count, *array.shape[place + 1 :])
+    if count == 0:
+        return world.constant(shape)
+    seen = gather(world, axis, index, array.base.period[:, 0], symmetric=symmetric, step=step)
+    axes = (*array.axes[:place], (seen,), *array.axes[place + 1 :])
+    return dropped(world, array.replace(shape=shape, axes=axes, field=tuple(field), family=world.family()))
+
+
+@rule("conv_general_dilated")
+def conv(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
+    params, (image, kernel) = equation.params, operands
+    numbers = params["dimension_numbers"]
+    if kernel.depends:
+        raise Unknown("a convolution whose kernel depends on the input")
+    batch, features, *spatial = numbers.lhs_spec
+    for axis in range(len(spatial)):
+        low, high = params["padding"][axis]
+        image = slide(
+            world,
+            image,
+            spatial[axis],
+            window=kernel.shape[numbers.rhs_spec[2 + axis]],
+            stride=params["window_strides"][axis],
+            dilation=params["rhs_dilation"][axis],
+            low=low,
+            high=high,
+            interior=params["lhs_dilation"][axis] - 1,
+            symmetric=False,
+        )
+    grouped = params["feature_group_count"] > 1 or params["batch_group_count"] > 1
+    if grouped and not all(axis.is_still for place in (batch, features) for axis in image.axes[place]):
+        raise Unknown("a grouped convolution over positions")
+    summed = reduce(world, image, [features] if not grouped else [batch, features], symmetric=False)
+    shape, axes = shape_of(equation), [world.uniform(1)] * len(image.shape)
+    left = iter(summed.axes)
+    for place in range(len(image.shape)):
+        if place != features and not (grouped and place == batch):
+            axes[_output_place(numbers, place)] = next(left)
+    out_batch, out_features, *_ = numbers.out_spec
+    axes[out_features] = world.distinct(shape[out_features])
+    if grouped:
+        axes[out_batch] = world.distinct(shape[out_batch])
+    return [summed.replace(shape=shape, axes=tuple(axes))]
+
+
+def _output_place(numbers: Any, place: int) -> int:
+    """Return where an axis of the image is in the result."""
+    return numbers.out_spec[numbers.lhs_spec.index(place)]
+
+
+def _window_rule(*names: str) -> None:
+    @rule(*names)
+    def reduce_window(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
+        params, rank = equation.params, len(shape_of(equation))
+        arrays = operands[: len(equation.outvars)]
+        if any(operand.depends for operand in operands[len(arrays) :]):
+            raise Unknown("an initial value that depends on the input")
+        array = arrays[0] if len(arrays) == 1 else pair(world, arrays, arrays[0].shape)
+        ones = (1,) * rank
+        for place in range(rank):
+            low, high = params.get("padding", ((0, 0),) * rank)[place]
+            array = slide(
+                world,
+                array,
+                place,
+                window=params["window_dimensions"][place],
+                stride=params["window_strides"][place],
+                dilation=(params.get("window_dilation") or ones)[place],
+                low=low,
+                high=high,
+                interior=(params.get("base_dilation") or ones)[place] - 1,
+                symmetric=True,
+            )
+        return [array] * len(equation.outvars)
+
+
+_window_rule("reduce_window", "reduce_window_sum", "reduce_window_max", "reduce_window_min")
+
+
+@rule("max_pool", "min_pool", "max_pool_winners", "min_pool_winners")
+def pool(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
+    array, place = operands[0], equation.params["place"]
+    for axis, size in enumerate(shape_of(equation)[1:-1]):
+        low, high = place.padding[axis]
+        array = slide(
+            world,
+            array,
+            1 + axis,
+            window=place.window[axis],
+            stride=place.strides[axis],
+            dilation=place.dilation[axis],
+            low=low,
+            high=high + place.overhang[axis],
+            symmetric=True,
+        )
+        if array.shape[1 + axis] != size:  # `ceil_mode` drops windows that begin after the map
+            shape = (*array.shape[: 1 + axis], size, *array.shape[2 + axis :])
+            array = along(world, array, 1 + axis, np.arange(size), start=0, stride=1, shape=shape)
+    return [array] * len(equation.outvars)
+
+
+@rule("select_and_scatter_add")
+def select_and_scatter(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
+    """The gradient of a max pool: a position gets the gradients of those windows in which it is the largest."""
+    params, (source, image) = equation.params, operands[:2]
+    windows, shape = image, image.shape
+    for place in range(len(shape)):
+        low, high = params["padding"][place]
+        size, stride = params["window_dimensions"][place], params["window_strides"][place]
+        windows = slide(
+            world, windows, place, window=size, stride=stride, dilation=1, low=low, high=high, symmetric=True
+        )
+    spread = pair(world, [source, windows], source.shape)
+    for place in range(len(shape)):
+        low, _ = params["padding"][place]
+        size, stride = params["window_dimensions"][place], params["window_strides"][place]
+        before = size - 1 - low
+        after = shape[place] - ((source.shape[place] - 1) * stride + 1 + before) + size - 1
+        spread = slide(
+            world,
+            spread,
+            place,
+            window=size,
+            stride=1,
+            dilation=1,
+            low=before,
+            high=after,
+            interior=stride - 1,
+            symmetric=False,
+            padding=False,
+        )
+    return [pair(world, [image, spread], shape)]
+
+
+@rule("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
+def cumulative(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
+    """Each position sees all before it: a window of the whole length, of which only the last unit sees all."""
+    array, place = operands[0], equation.params["axis"]
+    axis, field = single(world, array, place)
+    n, reverse = axis.size, equation.params["reverse"]
+    behind = [None if s is None else (s if reverse else -s) * (n - 1) for s in axis.step]
+    field = tuple(widen(f, reach) for f, reach in zip(field, behind, strict=True))
+    axes = (*array.axes[:place], (_apart(world, axis, array),), *array.axes[place + 1 :])
+    return [array.replace(axes=axes, field=field, family=world.family())]
+
+
+def _apart(world: World, axis: Axis, array: Units) -> Axis:
+    """Return an axis whose positions each see several in a way of their own."""
+    whole = gather(world, axis, np.arange(axis.size)[None], array.base.period[:, 0], symmetric=False, step=axis.step)
+    period = np.broadcast_to(whole.period, axis.period.shape)
+    reach = np.full(axis.size, axis.padded.max(), np.int8)
+    return dataclasses.replace(axis, label=np.arange(axis.size), period=period, padded=reach, whole=None)
+
+
+@rule("sort")
+def sort(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
+    """Whatever the order was, the result is the same: over a whole circle it does not move at all."""
+    place, shape = equation.params["dimension"], shape_of(equation)
+    array = operands[0] if len(operands) == 1 else pair(world, operands, shape)
+    whole = reduce(world, array, [place], symmetric=True)
+    axes = (*whole.axes[:place], world.distinct(shape[place]), *whole.axes[place:])
+    return [whole.replace(shape=shape, axes=axes)] * len(equation.outvars)
