@@ -42,7 +42,8 @@ def conv(
         groups: Number of groups that channels are split into; a group sees its own channels only.
         flip_kernel: Flip the window, as the mathematician's convolution does.
         precision: As in `lax.conv_general_dilated`.
-        activation: None, or `relu`: max(y, 0), in one pass with the bias.
+        activation: None, `relu`: max(y, 0), in one pass with the bias, or `relu_pool`: and then the maximum of each 2x2
+            window of a map of two spatial axes, as `max_pool` takes it.
 
     Returns:
         Map, `(*batch, *output, out_channels)`, of x's dtype.
@@ -81,7 +82,8 @@ def conv(
         feature_group_count=groups,
         precision=precision,
     )
-    return add_bias(y, bias, activation=activation).reshape(*batch, *y.shape[1:])
+    y = add_bias(y, bias, activation=activation)
+    return y.reshape(*batch, *y.shape[1:])
 
 
 def depthwise_conv(

@@ -58,6 +58,8 @@ KERNELS = {
     "jaxcnn_batch_norm_backward": Kernel(BACKWARD, _norm_attributes),
     "jaxcnn_bias_relu": Kernel(bias.FORWARD, dict),
     "jaxcnn_bias_relu_backward": Kernel(bias.BACKWARD, dict),
+    "jaxcnn_bias_relu_pool": Kernel(bias.POOL, dict),
+    "jaxcnn_bias_relu_pool_backward": Kernel(bias.POOL_BACKWARD, lambda sizes: {}),
     "jaxcnn_max_pool_winners": Kernel(MAX_POOL_WINNERS, _pool_attributes, _pool_pays),
     "jaxcnn_pool_scatter": Kernel(SCATTER, _pool_attributes, _pool_pays),
 }

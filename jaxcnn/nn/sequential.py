@@ -1,6 +1,6 @@
 """Layers one after another."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 from jax import Array
@@ -9,12 +9,14 @@ from jaxcnn.nn.activation import Activation, Identity
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.module import Module
 from jaxcnn.nn.norm import BatchNorm
+from jaxcnn.nn.pool import MaxPool
 
 
 class Sequential(Module):
     """Feed each layer's output to the next one.
 
-    In training a batch norm, or a convolution's bias, and the ReLU that follows are one operation of the same value.
+    In training a batch norm, or a convolution's bias, and the ReLU that follows are one operation of the same value; so
+    is a 2x2 max pool after a convolution's.
 
     Args:
         *layers: Modules, named `layer0`, `layer1`, ...; a function of one array stands for its `Activation`.
@@ -39,16 +41,35 @@ class Sequential(Module):
         keys = [None] * len(self.names) if key is None else jax.random.split(key, len(self.names))
         layers = [(getattr(self, name), key) for name, key in zip(self.names, keys, strict=True)]
         layers = [(layer, key) for layer, key in layers if not isinstance(layer, Identity)]
-        done = False  # this layer is a ReLU that the one before has computed
+        done = 0  # of these layers the one before has computed
         for i, (layer, key) in enumerate(layers):
-            fused = training and not done and _takes_relu(layer, *(following for following, _ in layers[i + 1 : i + 2]))
-            if not done:
-                x = layer(x, training=training, key=key, **({"activation": "relu"} if fused else {}))
-            done = fused
+            if done:
+                done -= 1
+                continue
+            activation = _takes(layer, [following for following, _ in layers[i + 1 : i + 3]]) if training else None
+            x = layer(x, training=training, key=key, **({"activation": activation} if activation else {}))
+            done = 0 if activation is None else LAYERS[activation]
         return x
 
 
-def _takes_relu(layer: Module, following: Module | None = None) -> bool:
-    """Tell whether a layer computes the ReLU after it in the same pass."""
-    fuses = type(layer) is BatchNorm or (type(layer) is Conv and layer.bias is not None)
-    return fuses and type(following) is Activation and following.function is jax.nn.relu
+LAYERS = {"relu": 1, "relu_pool": 2}
+"""How many layers an activation stands for."""
+
+
+def _takes(layer: Module, following: Sequence[Module]) -> str | None:
+    """Tell what a layer computes in the same pass of the layers after it."""
+    relu = [type(f) is Activation and f.function is jax.nn.relu for f in following[:1]]
+    if relu != [True]:
+        return None
+    if type(layer) is Conv and layer.bias is not None:
+        halves = layer.kernel.ndim == 4 and len(following) > 1 and _is_halving(following[1])
+        return "relu_pool" if halves else "relu"
+    return "relu" if type(layer) is BatchNorm else None
+
+
+def _is_halving(pool: Module) -> bool:
+    """Tell a max pool of 2x2 windows side by side."""
+    if type(pool) is not MaxPool or pool.window != (2, 2) or pool.ceil_mode:
+        return False
+    amounts = ((pool.strides or 2, 2), (pool.padding, 0), (pool.dilation, 1))
+    return all(amount in (plain, (plain, plain), "VALID") for amount, plain in amounts)

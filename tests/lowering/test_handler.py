@@ -206,3 +206,45 @@ def test_a_wrong_batch_norm_is_an_error(name: str) -> None:
     arrays = jnp.ones(parts["x"], parts["dtype"]), jnp.ones(parts["scale"]), jnp.ones(8)
     with pytest.raises(jax.errors.JaxRuntimeError, match=words):
         jax.block_until_ready(jax.jit(lambda: call(*arrays, epsilon=np.float32(1e-5), relu=True))())
+
+
+BIASED_POOLS = {
+    "another batch": ({"y": (3, 2, 3, 8)}, "2x2 window"),
+    "a row too many": ({"y": (2, 3, 3, 8)}, "2x2 window"),
+    "other channels": ({"y": (2, 2, 3, 7)}, "2x2 window"),
+    "maxima of another rank": ({"y": (2, 2, 8)}, "two spatial axes"),
+    "a map of another rank": ({"x": (2, 2, 5, 7, 8)}, "two spatial axes"),
+    "a map of one row": ({"x": (2, 1, 7, 8), "y": (2, 1, 3, 8)}, "empty map"),
+    "a bias of another size": ({"bias": (7,)}, "one value a channel"),
+    "a bias of another rank": ({"bias": (1, 8)}, "one value a channel"),
+    "winners of another shape": ({"winner": (2, 2, 3, 7)}, "winners are bytes"),
+    "winners of another type": ({"index": "int32"}, "winners are bytes"),
+    "maxima of another type": ({"result": "bfloat16"}, "differ"),
+    "integers": ({"dtype": "int32"}, "float32 or bfloat16"),
+}
+
+
+@pytest.mark.parametrize("name", BIASED_POOLS)
+def test_a_wrong_pool_with_a_bias_is_an_error(name: str) -> None:
+    changes, words = BIASED_POOLS[name]
+    parts: dict[str, Any] = {"x": (2, 5, 7, 8), "y": (2, 2, 3, 8), "bias": (8,), "dtype": "float32", **changes}
+    x, bias = jnp.ones(parts["x"], parts["dtype"]), jnp.ones(parts["bias"], parts["dtype"])
+    y = jax.ShapeDtypeStruct(parts["y"], parts.get("result", parts["dtype"]))
+    winner = jax.ShapeDtypeStruct(parts.get("winner", y.shape), parts.get("index", "uint8"))
+    pool = jax.ffi.ffi_call("jaxcnn_bias_relu_pool", (y, winner))
+    with pytest.raises(jax.errors.JaxRuntimeError, match=words):
+        jax.block_until_ready(jax.jit(lambda: pool(x, bias))())
+    outputs = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in (x, bias)]
+    back = jax.ffi.ffi_call("jaxcnn_bias_relu_pool_backward", outputs)
+    maxima = jnp.ones(y.shape, y.dtype)
+    with pytest.raises(jax.errors.JaxRuntimeError, match=words):
+        jax.block_until_ready(jax.jit(lambda: back(maxima, jnp.zeros(winner.shape, winner.dtype), maxima))())
+
+
+def test_another_gradient_of_a_pool_with_a_bias_is_an_error() -> None:
+    outputs = [jax.ShapeDtypeStruct(shape, "float32") for shape in ((2, 5, 7, 8), (8,))]
+    back = jax.ffi.ffi_call("jaxcnn_bias_relu_pool_backward", outputs)
+    y, winner = jnp.ones((2, 2, 3, 8)), jnp.zeros((2, 2, 3, 8), "uint8")
+    for dy in (jnp.ones((2, 2, 3, 7)), y.astype("bfloat16")):
+        with pytest.raises(jax.errors.JaxRuntimeError, match="differ"):
+            jax.block_until_ready(jax.jit(lambda dy=dy: back(y, winner, dy))())

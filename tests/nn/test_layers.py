@@ -131,3 +131,25 @@ def test_in_training_a_norm_takes_the_relu_that_follows() -> None:
     assert ("batch_norm", "norm", True) in equations(True)
     assert {scope for _, scope, _ in equations(True)} - {""} == {"norm", "last"}
     assert {scope for _, scope, _ in equations(False)} - {""} == {"norm", "activation", "last"}
+
+
+HALVINGS = {
+    "plain": ({}, "bias_relu_pool"),
+    "all said": ({"strides": (2, 2), "padding": 0, "dilation": (1, 1)}, "bias_relu_pool"),
+    "overlap": ({"strides": 1}, "bias_relu"),
+    "padded": ({"padding": 1}, "bias_relu"),
+    "ceil": ({"ceil_mode": True}, "bias_relu"),
+}
+
+
+@pytest.mark.parametrize("name", HALVINGS)
+def test_in_training_a_convolution_takes_the_relu_and_the_pool_that_follow(name: str) -> None:
+    options, expected = HALVINGS[name]
+    conv, pool = nn.Conv(2, 3, (3, 3), rngs=rngs()), nn.MaxPool((2, 2), **options)
+    net = nn.Sequential(conv=conv, activation=nn.Activation("relu"), pool=pool, last=nn.Activation("tanh"))
+    x = jax.random.normal(jax.random.key(0), (2, 6, 7, 2))
+    np.testing.assert_array_equal(net(x, training=True), jnp.tanh(pool(jax.nn.relu(conv(x)))))
+    names = [e.primitive.name for e in jax.make_jaxpr(lambda x: net(x, training=True))(x).eqns]
+    assert expected in names
+    assert ("max_pool" in names) == (expected == "bias_relu")
+    assert "max_pool" in [e.primitive.name for e in jax.make_jaxpr(net)(x).eqns]

@@ -1,14 +1,8 @@
 // What the AMX kernels share: tiles, transposes, images side by side, float32 as a sum of bfloat16.
 #pragma once
 
-// GCC 12 takes the intrinsics' own undefined values for mistakes.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#include <immintrin.h>
+#include "vectors.h"
 
-#include <cstdint>
-
-#define JAXCNN_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq")))
 #define JAXCNN_AMX __attribute__((target("amx-tile,amx-bf16")))
 
 namespace jaxcnn {
