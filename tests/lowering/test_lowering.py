@@ -4,6 +4,7 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from references.arrays import normal
 from references.campaigns import record
 from references.convolutions import Case, assert_close, convolutions
 
+from jaxcnn import functional as F
 from jaxcnn import lowering
 from jaxcnn.lowering.describe import FORWARD, INPUT_GRADIENT, KERNEL_GRADIENT
 
@@ -320,3 +322,59 @@ def test_a_shifted_map_gives_the_shifted_result_bit_by_bit(dtype: str) -> None:
     run = jax.jit(convolve)
     shifted = run(jnp.roll(x, (2, 1), (1, 2)), kernel)
     np.testing.assert_array_equal(shifted[:, 2:, 1:], run(x, kernel)[:, :-2, :-1])
+
+
+# (map, kernel, padding, groups) that kernels for few channels take.
+FEW = {
+    "one to six": ((3, 28, 28, 1), (5, 5, 1, 6), 2, 1),
+    "one to eight, columns beyond a vector": ((2, 5, 35, 1), (3, 1, 1, 8), 0, 1),
+    "two to seven": ((17, 9, 11, 2), (2, 3, 2, 7), 1, 1),
+    "padding beyond the kernel": ((2, 9, 10, 1), (3, 2, 1, 3), 6, 1),
+    "a kernel of seven columns": ((2, 12, 13, 1), (4, 7, 1, 5), 1, 1),
+    "many to few": ((3, 10, 10, 16), (5, 5, 16, 6), 4, 1),
+    "many to few without padding": ((1, 9, 8, 9), (3, 3, 9, 15), 0, 1),
+    "many to few beyond the kernel": ((4, 7, 6, 8), (7, 2, 8, 5), 5, 1),
+    "many to one": ((2, 6, 6, 32), (1, 1, 32, 1), 0, 1),
+    "depthwise": ((3, 7, 9, 64), (3, 3, 1, 64), 1, 64),
+    "depthwise beyond the kernel": ((1, 6, 3, 32), (3, 3, 1, 32), 4, 32),
+    "depthwise without padding": ((2, 9, 12, 32), (3, 3, 1, 32), 0, 32),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", FEW)
+def test_convolutions_of_few_channels(name: str, dtype: str) -> None:
+    x_shape, kernel_shape, padding, groups = FEW[name]
+    layout = lax.conv_dimension_numbers(x_shape, kernel_shape, ("NHWC", "HWIO", "NHWC"))
+    parameters = {
+        "window_strides": [1, 1], "padding": [(padding, padding)] * 2, "lhs_dilation": [1, 1], "rhs_dilation": [1, 1],
+        "dimension_numbers": layout, "feature_group_count": groups, "batch_group_count": 1,
+    }  # fmt: skip
+    compare(Case(x_shape, kernel_shape, dtype, parameters, 0), "onednn")
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+@pytest.mark.parametrize("name", FEW)
+def test_numbers_that_are_not_finite_stay_where_few_channels_see_them(name: str, value: float) -> None:
+    x_shape, kernel_shape, padding, groups = FEW[name]
+    x, kernel = normal(0, x_shape, "bfloat16").at[0, 4, 2, 0].set(value), normal(1, kernel_shape, "bfloat16")
+
+    results = []
+    for tier in ("xla", "onednn"):
+        lowering.enable(tier)
+        y, back = jax.vjp(functools.partial(F.conv, padding=padding, groups=groups), x, kernel)
+        results.append((y, *back(jnp.ones_like(y))))
+    for theirs, ours in zip(*results, strict=True):
+        np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(theirs))
+
+
+def test_few_channels_from_many_threads_give_the_same_bits() -> None:
+    lowering.enable()
+    x, kernel, g = normal(0, (16, 28, 28, 1)), normal(1, (5, 5, 1, 6)), normal(2, (16, 28, 28, 6))
+    convolve = functools.partial(F.conv, padding=2)
+    run = jax.jit(lambda x, kernel: jax.vjp(convolve, x, kernel)[1](g))
+    first = run(x, kernel)
+    with ThreadPoolExecutor(4) as pool:
+        for again in pool.map(lambda _: run(x, kernel), range(40)):
+            for one, other in zip(first, again, strict=True):
+                np.testing.assert_array_equal(one, other)

@@ -5,8 +5,9 @@
 // of each buffer lie; shapes come from the buffers. All is checked here again: the handler gets raw pointers.
 //
 // A plan (primitive, layouts, reorders) is made once for each description and set of shapes, and kept in a bounded
-// cache. Every scratch byte comes from one arena, which only the holder of the process's lock touches: oneDNN already
-// uses every core for one convolution, so running two at once would gain nothing.
+// cache. oneDNN and the AMX kernels run on OpenMP's threads, one convolution at a time: each uses every core. Their
+// scratch memory is one arena, which only the holder of the process's lock touches. The kernels for few channels run on
+// XLA's threads, and hold no lock.
 
 #include <algorithm>
 #include <cstdlib>
@@ -20,7 +21,7 @@
 namespace jaxcnn::convolution {
 namespace {
 
-// Plans by description and shapes, the most recently used first. Guarded by the process's lock.
+// Plans by description and shapes, the most recently used first.
 class Plans {
  public:
   std::shared_ptr<Plan> get(ffi::Span<const int64_t> numbers, const Array& lhs, const Array& rhs, const Array& out) {
@@ -35,6 +36,7 @@ class Plans {
       add(&rank, sizeof rank);
       add(array->shape.data(), array->shape.size() * sizeof(int64_t));
     }
+    const std::lock_guard<std::mutex> alone(lock_);
     const auto found = places_.find(key);
     if (found != places_.end()) {
       recent_.splice(recent_.begin(), recent_, found->second);
@@ -52,6 +54,7 @@ class Plans {
 
  private:
   static constexpr size_t kKept = 512;
+  std::mutex lock_;
   std::list<std::pair<std::string, std::shared_ptr<Plan>>> recent_;
   std::unordered_map<std::string, decltype(recent_)::iterator> places_;
 };
@@ -132,12 +135,17 @@ Array array_of(const ffi::AnyBuffer& buffer) {
   return {type_of(buffer.element_type()), Dims(shape.begin(), shape.end()), buffer.untyped_data()};
 }
 
-ffi::Error convolve(ffi::AnyBuffer lhs, ffi::AnyBuffer rhs, ffi::Result<ffi::AnyBuffer> out,
-                       ffi::Span<const int64_t> description) {
+ffi::Error convolve(ffi::ThreadPool threads, ffi::AnyBuffer lhs, ffi::AnyBuffer rhs, ffi::Result<ffi::AnyBuffer> out,
+                    ffi::Span<const int64_t> description) {
   try {
     const Array a = array_of(lhs), b = array_of(rhs), c = array_of(*out);
+    const auto plan = plans().get(description, a, b, c);
+    if (plan->direct) {
+      plan->direct->run(threads, a.data, b.data, c.data);
+      return ffi::Error::Success();
+    }
     const std::lock_guard<std::mutex> alone(jaxcnn_lock());
-    run(*plans().get(description, a, b, c), a, b, c);
+    run(*plan, a, b, c);
     return ffi::Error::Success();
   } catch (const std::invalid_argument& error) {
     return ffi::Error::InvalidArgument(std::string("jaxcnn's convolution: ") + error.what());
@@ -159,6 +167,7 @@ using namespace jaxcnn::convolution;
 JAXCNN_EXPORT XLA_FFI_Error* jaxcnn_convolution(XLA_FFI_CallFrame*);
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jaxcnn_convolution, jaxcnn::convolution::convolve,
                               ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<ffi::AnyBuffer>()
                                   .Ret<ffi::AnyBuffer>()
@@ -182,7 +191,6 @@ JAXCNN_EXPORT int jaxcnn_convolution_plan(const int64_t* description, int64_t le
       array.shape.assign(shapes, shapes + d.rank + 2);
       shapes += d.rank + 2;
     }
-    const std::lock_guard<std::mutex> alone(jaxcnn_lock());
     say(plans().get(numbers, arrays[0], arrays[1], arrays[2])->implementation);
     return 1;
   } catch (const std::exception& error) {

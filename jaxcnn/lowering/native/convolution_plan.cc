@@ -13,14 +13,41 @@ const dnnl::engine& engine() {
 
 namespace {
 
-// Plans our own kernel where it takes a convolution and is faster than oneDNN's: two spatial axes, channels last, whole
+bool lies_last(const View& view) {
+  return view.lies_as(memory::desc(view.dims, view.type, memory::format_tag::nhwc));
+}
+
+// Plans a kernel for few output channels, or for one filter a channel, which leave the vectors of oneDNN's empty; returns
+// whether there is one.
+bool plan_direct(Plan& plan, const Description& d, const View& src, const View& weights, const View& dst) {
+  const auto type = src.type;
+  const bool depthwise = d.groups > 1 && d.groups == src.dims[1] && d.groups == dst.dims[1];
+  if (d.rank != 2 || (d.groups > 1 && !depthwise) || d.loops != 1 || weights.type != type || dst.type != type) return false;
+  if (type != memory::data_type::f32 && type != memory::data_type::bf16) return false;
+  if (!lies_last(src) || !lies_last(dst) || d.strides != Dims{1, 1} || d.dilation != Dims{1, 1}) return false;
+  const size_t first = depthwise ? 1 : 0;  // of a view of grouped weights, whose groups are the outputs
+  const jaxcnn::DirectShape shape{
+      src.dims[0], src.dims[2], src.dims[3], src.dims[1], dst.dims[2], dst.dims[3], dst.dims[1],
+      weights.dims[first + 2], weights.dims[first + 3], d.low[0], d.low[1], weights.strides[0],
+      weights.strides[first + 1], weights.strides[first + 2], weights.strides[first + 3],
+      type == memory::data_type::bf16};
+  if (d.kind == kForward && depthwise) {
+    plan.direct = jaxcnn::depthwise_forward(shape);
+  } else if (d.kind == kForward) {
+    plan.direct = jaxcnn::planar_forward(shape);
+    if (!plan.direct) plan.direct = jaxcnn::scattered_forward(shape);
+  } else if (d.kind == kKernelGradient && !depthwise) {
+    plan.direct = jaxcnn::planar_kernel_gradient(shape);
+  }
+  if (plan.direct) plan.implementation = "jaxcnn_direct:avx512_core";
+  return plan.direct != nullptr;
+}
+
+// Plans our own kernel on AMX where it takes a convolution and is faster than oneDNN's: two spatial axes, channels last, whole
 // tiles, images that fill their strips. Returns whether oneDNN's primitive is needed no more.
 bool plan_ours(Plan& plan, const Description& d, const View& src, const View& weights, const View& dst) {
   const auto type = src.type;
   const bool single = type == memory::data_type::f32;
-  const auto lies_last = [&](const View& view) {
-    return view.lies_as(memory::desc(view.dims, view.type, memory::format_tag::nhwc));
-  };
   if (d.rank != 2 || d.groups != 1 || d.loops != 1 || d.native || !jaxcnn::have_amx()) return false;
   if ((!single && type != memory::data_type::bf16) || !lies_last(src) || !lies_last(dst)) return false;
   const int64_t out = weights.dims[0], in = weights.dims[1], rows = weights.dims[2], columns = weights.dims[3];
@@ -98,6 +125,7 @@ std::shared_ptr<Plan> make_plan(const Description& d, const Array& lhs, const Ar
     const int64_t room = src.dims[2 + axis] + d.low[axis] + d.high[axis] - window;
     require(room >= 0 && room / d.strides[axis] + 1 == dst.dims[2 + axis], "sizes, strides and padding do not fit");
   }
+  if (plan_direct(*plan, d, src, weights, dst)) return plan;
   if (plan_ours(*plan, d, src, weights, dst)) return plan;
   // Few outputs leave the vectors of channels-last kernels empty: blocks of 16 channels, and moving to them, take less.
   const bool few = d.kind == kForward && d.groups == 1 && dst.dims[1] < 16 && src.dims[1] >= 8;

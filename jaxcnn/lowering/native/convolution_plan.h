@@ -7,6 +7,7 @@
 #include "amx_forward.h"
 #include "amx_kernel_gradient.h"
 #include "convolution_description.h"
+#include "direct.h"
 
 namespace jaxcnn::convolution {
 
@@ -30,7 +31,8 @@ struct Plan {
   int64_t loops = 1;
   memory::desc scratch;
   size_t scratch_offset = 0, arena_bytes = 0;
-  // Our own kernels, which run in place of the primitive; on float32, unless a number is not finite.
+  std::unique_ptr<jaxcnn::Direct> direct;  // in place of all the rest
+  // Our own kernels on AMX, which run in place of the primitive; on float32, unless a number is not finite.
   std::unique_ptr<jaxcnn::Forward> forward;
   std::unique_ptr<jaxcnn::KernelGradient> kernel_gradient;
   size_t ours_offset = 0, sums_offset = 0;
