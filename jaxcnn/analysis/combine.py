@@ -148,17 +148,17 @@ def pair(world: World, arrays: Sequence[Units], shape: Sequence[int]) -> Units:
     if len(moving) == 1 and all(axis.is_uniform for a in arrays if not a.depends for axes in a.axes for axis in axes):
         return moving[0].replace(family=world.family())
     frame = _frame(world, arrays)
-    _one_position(world, moving)
+    one_position(world, moving)
     bases = [array.base.period[:, 0] for array in arrays]
     base = blend(world, [array.base for array in arrays], bases)
     field: list[Interval | None] = [NOTHING] * world.rank
-    aligned, axes = [], []
+    together, axes = [], []
     for place in range(len(shape)):
-        parts = _aligned(world, [array.axes[place] for array in arrays], shape[place])
-        aligned += list(zip(*parts, strict=True))
+        parts = aligned(world, [array.axes[place] for array in arrays], shape[place])
+        together += list(zip(*parts, strict=True))
         axes.append(tuple(_blended(world, parts, bases, constant=[not array.depends for array in arrays])))
     for i in range(world.rank):
-        field[i] = _union(world, i, [(a.field[i], [axes[n] for axes in aligned]) for n, a in enumerate(arrays)])
+        field[i] = union(world, i, [(a.field[i], [axes[n] for axes in together]) for n, a in enumerate(arrays)])
     hidden = tuple(any(parts) for parts in zip(*(array.hidden for array in arrays), strict=True))
     return Units(shape, tuple(axes), base, tuple(field), world.family(), hidden, frame)
 
@@ -178,7 +178,7 @@ def _grown(world: World, array: Units, shape: tuple[int, ...]) -> Units:
     return array.replace(shape=shape, axes=tuple(axes), base=base, hidden=hidden)
 
 
-def _one_position(world: World, arrays: Sequence[Units]) -> None:
+def one_position(world: World, arrays: Sequence[Units]) -> None:
     """Raise where units see two positions that move along different axes, as a pair of pixels in attention."""
     for i in range(world.rank):
         places = [
@@ -199,7 +199,7 @@ def _frame(world: World, arrays: Sequence[Units]) -> tuple[int, ...]:
     return tuple(frame)
 
 
-def _aligned(world: World, products: Sequence[tuple[Axis, ...]], size: int) -> list[tuple[Axis, ...]]:
+def aligned(world: World, products: Sequence[tuple[Axis, ...]], size: int) -> list[tuple[Axis, ...]]:
     """Write the axis of several arrays as products of the same sizes."""
     found = {tuple(axis.size for axis in axes) for axes in products if axes}
     if size > 1:
@@ -261,7 +261,7 @@ def _blended(
     return blended
 
 
-def _union(world: World, i: int, parts: Sequence[tuple[Interval | None, list[Axis]]]) -> Interval | None:
+def union(world: World, i: int, parts: Sequence[tuple[Interval | None, list[Axis]]]) -> Interval | None:
     """Return the field of units that see a unit of each array; None where it does not move evenly."""
     parts = [(field, axes) for field, axes in parts if field != NOTHING]
     if not parts:

@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from jaxcnn.analysis.moves import single
-from jaxcnn.analysis.units import NOTHING, SEEN, Axis, Interval, Units, lowest_common, reduced
+from jaxcnn.analysis.units import NOTHING, SEEN, Axis, Interval, Units, lowest_common, reduced, widen
 from jaxcnn.analysis.world import World
 
 MOST_STEPS = 8
@@ -57,8 +57,8 @@ class AxisFacts:
         axis: The array's axis along which the input's positions run; None where there is none.
         receptive_field: How many positions of the input a unit sees, padding included, so that it may be larger than
             the input; 0 for a constant, None where it is unknown.
-        field: First and last position that unit 0 sees, perhaps fractions: unit j sees the whole numbers from
-            `field[0] + j * jump` to `field[1] + j * jump`. None where it is unknown or empty.
+        field: First and last position that the units at position 0 of `axis` see, perhaps fractions: those at j see
+            the whole numbers from `field[0] + j * jump` to `field[1] + j * jump`. None where unknown or empty.
         jump: Input positions between the fields of two neighbours; negative where they are reversed.
         padding: How many positions at the low and at the high border of `axis` saw padding.
         padded: All positions of `axis` that saw padding.
@@ -116,21 +116,23 @@ def facts_of(
         The facts.
     """
     rank = circular[0].rank
-    if circular[1] is None or interior[1] is None:
+    if circular[1] is None:
         return Facts(shape, (UNKNOWN,) * rank)
-    return Facts(shape, tuple(_along(i, circular[0], circular[1], interior[0], interior[1]) for i in range(rank)))
+    return Facts(shape, tuple(_along(i, circular[0], circular[1], *interior) for i in range(rank)))
 
 
-def _along(i: int, round_world: World, around: Units, plane_world: World, plane: Units) -> AxisFacts:
+def _along(i: int, round_world: World, around: Units, plane_world: World, plane: Units | None) -> AxisFacts:
     carriers = [
         place for place, product in enumerate(around.axes) if any(axis.carries(i) for axis in product)
     ]  # the same in both worlds
     merged = {place: single(round_world, around, place)[0] for place in carriers}
     circular, axis = _circular(i, round_world, around, merged)
-    within, other = _interior(i, plane, {place: single(plane_world, plane, place)[0] for place in carriers})
+    within, other = Contract("unknown"), None
+    if plane is not None:
+        within, other = _interior(i, plane, {place: single(plane_world, plane, place)[0] for place in carriers})
     axis = other if axis is None else axis
     axis = carriers[0] if axis is None and len(carriers) == 1 else axis
-    field = plane.field[i]
+    field = around.field[i]
     if field == NOTHING:
         return AxisFacts(None, 0, None, None, (0, 0), (), circular, within)
     padded: tuple[int, ...] = ()
@@ -140,7 +142,11 @@ def _along(i: int, round_world: World, around: Units, plane_world: World, plane:
         padded = tuple(np.flatnonzero(seen).tolist())
         low, high = (len(seen),) * 2 if seen.all() else (int(part.argmin()) for part in (seen, seen[::-1]))
     jump = merged[axis].step[i] if axis is not None else None
-    return AxisFacts(axis, _size(field, plane, i), field, jump, (low, high), padded, circular, within)
+    size = _size(field, around, i)
+    for place, product in enumerate(around.axes):
+        for part in product if place != axis else ():
+            field = widen(field, None if part.step[i] is None else part.step[i] * (part.size - 1))
+    return AxisFacts(axis, size, field, jump, (low, high), padded, circular, within)
 
 
 def _size(field: Interval | None, array: Units, i: int) -> int | None:

@@ -99,10 +99,12 @@ class Reader:
         """Read one equation, and return its results."""
         call = CALLS.get(equation.primitive.name) or (_by_function if hasattr(equation.primitive, "function") else None)
         if call and equation.primitive.name not in RULES:
+            before = len(self.reads)
             try:
                 return call(self, equation, operands, scope, repeats)
             except Unknown:
-                return self.keep(equation, scope, repeats, operands, [None] * len(equation.outvars))
+                del self.reads[before:]
+                return self.unfollowed(equation, operands, scope, repeats)
         arrays = [operand for operand in operands if operand is not None]
         depends = len(arrays) < len(operands) or any(operand.depends for operand in arrays)
         results: list[Units | None] = [None] * len(equation.outvars)
@@ -119,6 +121,19 @@ class Reader:
             if sources:
                 results = [dataclasses.replace(result, sources=sources) for result in results if result is not None]
         return self.keep(equation, scope, repeats, operands, results)
+
+    def unfollowed(
+        self, equation: Any, operands: list[Units | None], scope: str, repeats: int | None
+    ) -> list[Units | None]:
+        """Read what a call or a loop computes in one turn, of which nothing is known; return its results."""
+        depends = any(operand is None or operand.depends for operand in operands)
+        turns = equation.params.get("length", 1) if equation.primitive.name != "while" else None
+        every = None if repeats is None or turns is None else repeats * turns
+        for inner in core.jaxprs_in_params(equation.params):
+            arguments = [None if depends else self.world.constant(atom.aval.shape) for atom in inner.invars]
+            constants = [self.world.constant(atom.aval.shape) for atom in inner.constvars]
+            self.jaxpr(inner, constants, arguments, scope, every)
+        return [None if depends else self.constant(out, None) for out in equation.outvars]
 
     def constant(self, out: Any, result: Units | None) -> Units:
         """Return a constant, whose positions are all different where no rule says better."""

@@ -6,15 +6,26 @@ from typing import Any
 
 import numpy as np
 
+from jaxcnn.analysis.combine import aligned, blend, one_position, union
 from jaxcnn.analysis.moves import dropped, moved, pad, single
 from jaxcnn.analysis.rules import rule, shape_of
-from jaxcnn.analysis.units import SEEN, Axis, Units, Unknown, number, reduced
+from jaxcnn.analysis.units import SEEN, Axis, Units, Unknown, reduced
 from jaxcnn.analysis.world import World
 
 
 @rule("concatenate")
 def concatenate(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
     return [joined(world, operands, equation.params["dimension"])]
+
+
+@rule("stack")
+def stack(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
+    place = equation.params["axis"]
+    parts = []
+    for array in operands:
+        shape = (*array.shape[:place], 1, *array.shape[place:])
+        parts.append(array.replace(shape=shape, axes=(*array.axes[:place], (), *array.axes[place:])))
+    return [joined(world, parts, place)]
 
 
 def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
@@ -29,7 +40,7 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
         The array. Its field is that of the longest part; unknown where another part's is not as wide.
 
     Raises:
-        Unknown: Parts whose other axes carry different positions.
+        Unknown: Parts that follow different data-dependent rolls, or positions along different axes.
     """
     arrays = [array for array in arrays if array.shape[place]] or list(arrays[:1])
     if len(arrays) == 1:
@@ -38,6 +49,7 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
     longest = max(moving or arrays, key=lambda array: array.shape[place])
     shape = list(longest.shape)
     shape[place] = sum(array.shape[place] for array in arrays)
+    one_position(world, moving)
     axes = [_shared(world, arrays, other) if other != place else () for other in range(len(shape))]
     labels, ats, periods, pads = [], [], [], []
     main, wide = single(world, longest, place)
@@ -53,7 +65,12 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
     for i in range(world.rank):
         pace = main.step[i]
         field = moved(wide[i], None if pace is None else -pace * before)
-        fields.append(field if _alike(world, moving, place, i) else None)
+        if not any(axis.step[i] != 0 for array in moving for axis in array.axes[place]):  # as channels
+            others = [aligned(world, [a.axes[n] for a in moving], shape[n]) for n in range(len(shape)) if n != place]
+            products = [[axis for parts in others for axis in parts[n]] for n in range(len(moving))]
+            fields.append(union(world, i, list(zip((a.field[i] for a in moving), products, strict=True))))
+        else:
+            fields.append(field if _alike(world, moving, place, i) else None)
     whole = Axis(
         np.concatenate([np.array(part, np.int64) for part in labels]),
         np.concatenate(ats, 1),
@@ -98,27 +115,20 @@ def _alike(world: World, arrays: Sequence[Units], place: int, i: int) -> bool:
 
 
 def _shared(world: World, arrays: Sequence[Units], other: int) -> tuple[Axis, ...]:
-    """Return an axis along which nothing is concatenated: equal in all that depends on the input."""
-    moving = [array for array in arrays if array.depends]
-    first = (moving or arrays)[0].axes[other]
-    for array in moving[1:]:
-        for mine, theirs in zip(first, array.axes[other], strict=False):
-            if mine is not theirs and not (
-                mine.size == theirs.size
-                and np.array_equal(mine.at, theirs.at)
-                and np.array_equal(mine.period, theirs.period)
-            ):
-                raise Unknown("parts whose other axes carry different positions")
-    parts = []
-    for position, axis in enumerate(first):
-        rows = [a.axes[other][position].label for a in arrays if len(a.axes[other]) == len(first)]
-        if len(rows) < len(arrays) and any(a.axes[other] and len(a.axes[other]) != len(first) for a in arrays):
-            raise Unknown("parts whose other axes are made up differently")
-        padded = np.max([a.axes[other][position].padded for a in moving], axis=0) if moving else axis.padded
-        stacked = np.stack(rows, 1)
-        label = stacked[:, 0] if (stacked == stacked[:, :1]).all() else number(stacked)
-        parts.append(dataclasses.replace(axis, label=label, padded=padded))
-    return tuple(parts)
+    """Return an axis along which nothing is concatenated: its positions see a position of each part."""
+    parts = aligned(world, [array.axes[other] for array in arrays], arrays[0].shape[other])
+    if len({id(axis) for axes in parts for axis in axes}) == len(parts[0]):
+        return parts[0]
+    same = [all(alike(axes[0], axis) for axis in axes[1:]) for axes in zip(*parts, strict=True)]
+    if all(same):
+        return parts[0]
+    bases = [array.base.period[:, 0] for array in arrays]
+    return tuple(blend(world, axes, bases) for axes in zip(*parts, strict=True))
+
+
+def alike(one: Axis, other: Axis) -> bool:
+    """Whether two axes of parts of one array say the same."""
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("label", "at", "period", "padded"))
 
 
 @rule("pad")

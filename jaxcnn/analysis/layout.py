@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxcnn.analysis.joining import joined
 from jaxcnn.analysis.moves import absorbed, along
+from jaxcnn.analysis.orbit import chosen
 from jaxcnn.analysis.rules import rule, shape_of
 from jaxcnn.analysis.units import Axis, Units, Unknown, split, widen
 from jaxcnn.analysis.world import World
@@ -135,6 +136,14 @@ def dynamic_slice(world: World, equation: Any, operands: Sequence[Units]) -> lis
     array, *starts = operands
     sizes = equation.params["slice_sizes"]
     begin, limits = [], []
+    for place, (size, start) in enumerate(zip(sizes, starts, strict=True)):
+        if start.winner is not None and size == 1 < array.shape[place]:
+            others = [one for other, one in enumerate(starts) if other != place]
+            if any(one.value is None or one.value for one in others):
+                raise Unknown("a slice whose start is not known")
+            part = chosen(world, array, place, start)
+            axes = (*part.axes[:place], (), *part.axes[place:])
+            return [part.replace(shape=shape_of(equation), axes=axes)]
     for place, (size, start) in enumerate(zip(sizes, starts, strict=True)):
         room = array.shape[place] - size
         if start.value is None and room:

@@ -1,9 +1,11 @@
 """Rules of what computes on numbers: element by element, by reduction, by matrix product; and of constants."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 from jaxcnn.analysis.combine import pair
+from jaxcnn.analysis.orbit import followed
 from jaxcnn.analysis.reduction import reduce
 from jaxcnn.analysis.rules import rule, shape_of
 from jaxcnn.analysis.units import Axis, Units, Unknown
@@ -23,7 +25,9 @@ ELEMENTWISE = """
 def elementwise(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
     if len(equation.outvars) > 1:  # an identity of several arrays
         return list(operands)
-    return [pair(world, operands, shape_of(equation))]
+    result = pair(world, operands, shape_of(equation))
+    winner = followed(equation.primitive.name, operands) if any(operand.winner for operand in operands) else None
+    return [dataclasses.replace(result, winner=winner)]
 
 
 @rule("bias_relu")
@@ -84,7 +88,8 @@ def _product(
         same = all(axis.is_uniform for axis in fixed.axes[other])
         shared.append(axes[place] if same else _told_apart(world, axes[place], moving, place))
     mine = [axes[place] for place in kept if place not in batch]
-    theirs = [fixed.axes[place] for place in _free(fixed, fixed_summed, fixed_batch)]
+    told = [fixed.axes[place] for place in _free(fixed, fixed_summed, fixed_batch)]
+    theirs = [tuple(world.axis(axis.label) for axis in product) for product in told]
     order = [*shared, *theirs, *mine] if last else [*shared, *mine, *theirs]
     return whole.replace(shape=shape, axes=tuple(order))
 
@@ -126,13 +131,6 @@ def _spread(
     axes = (*batch, *middle, *(array.axes[place] for place in summed))
     shape = (*sizes["batch"], *sizes["left"], *sizes["right"], *sizes["summed"])
     return array.replace(shape=shape, axes=axes)
-
-
-@rule("argmax", "argmin")
-def index_of_largest(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
-    """An index moves with what it points at: a number that shifts change."""
-    array, axes = operands[0], equation.params["axes"]
-    return [reduce(world, array, axes, symmetric=False)]
 
 
 @rule("iota")

@@ -13,6 +13,9 @@ from jaxcnn.analysis.interpret import Read, Reader
 from jaxcnn.analysis.units import Units
 from jaxcnn.analysis.world import World
 
+MOST_POSITIONS = 1 << 24
+"""Along one axis of an argument."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Step:
@@ -86,7 +89,7 @@ def trace(fn: Callable[..., Any], *args: Any, spatial_axes: Sequence[int] = (-3,
         The `Trace`.
 
     Raises:
-        ValueError: No input, one that is no array, or axes that it has not got.
+        ValueError: No input, one that is no array, axes that it has not got, or an argument too large.
 
     Example:
         A convolution of stride 2 without padding, and what a roll of its input does:
@@ -110,10 +113,13 @@ def trace(fn: Callable[..., Any], *args: Any, spatial_axes: Sequence[int] = (-3,
     for axis in spatial_axes:
         if not -ndim <= axis < ndim:
             raise ValueError(f"`spatial_axes` (={tuple(spatial_axes)}) names axis {axis}, but x has {ndim} axes")
-    places = [axis % ndim for axis in spatial_axes]
+    places = sorted(axis % ndim for axis in spatial_axes)
     if len(set(places)) != len(places):
         raise ValueError(f"`spatial_axes` (={tuple(spatial_axes)}) names an axis twice")
     program = jax.make_jaxpr(fn)(*args)
+    most = max((size for aval in program.in_avals for size in getattr(aval, "shape", ())), default=0)
+    if most > MOST_POSITIONS:
+        raise ValueError(f"an argument has an axis of {most:,} positions: `trace` tells up to {MOST_POSITIONS:,} apart")
     sizes = [leaf.shape[place] for place in places]
     others = sum(len(jax.tree.leaves(tree)) for tree in params)
     readings = [_read(program, World(sizes, circular=circular), others, places) for circular in (True, False)]
@@ -152,7 +158,7 @@ def _step(around: World, read: Read, plane: World, other: Read) -> Step:
         tuple(atom.aval for atom in equation.invars),
         equation.outvars[largest].aval,
         read.repeats,
-        read.known and other.known,
+        read.known or other.known,
         read.depends,
         read.dependent,
         read.sources,

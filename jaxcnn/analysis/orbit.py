@@ -1,0 +1,163 @@
+"""Choices by the data that move with the data: adaptive polyphase sampling.
+
+A map of stride s has s phases. Their norms are s numbers that a circular shift of the input rolls, so that the largest
+one's index moves with the shift, and the phase that it chooses is the same map but for a roll (Chaman and Dokmanic,
+"Truly shift-invariant convolutional neural networks", CVPR 2021). From there on shifts are told relative to that roll:
+in a frame of their own, a circle of as many positions as the phase has. Two equal norms may break it.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from jaxcnn.analysis.reduction import reduce
+from jaxcnn.analysis.rules import rule
+from jaxcnn.analysis.units import NOTHING, Axis, Interval, Units, Unknown, reduced
+from jaxcnn.analysis.world import World
+
+
+@dataclasses.dataclass(frozen=True)
+class Winner:
+    """The index of the largest unit along an axis, which moves as that unit does.
+
+    Attributes:
+        sizes: Of the circles that the axis is a product of, outermost first.
+        inputs: Which axis of the input moves along each.
+        paces: By how much each of its positions is shifted.
+        frame: In which frame.
+        offset: What was added to the index; a multiple of the axis's size changes nothing.
+    """
+
+    sizes: tuple[int, ...]
+    inputs: tuple[int, ...]
+    paces: tuple[int, ...]
+    frame: tuple[int, ...]
+    offset: int = 0
+
+    @property
+    def count(self) -> int:
+        return math.prod(self.sizes)
+
+
+@rule("argmax", "argmin")
+def index_of_largest(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
+    """An index moves with what it points at: a number that shifts change."""
+    array, (place,) = operands[0], equation.params["axes"]
+    result = reduce(world, array, [place], symmetric=False)
+    if any(size > 1 for size in result.shape):
+        return [result]
+    return [result.replace(winner=_winner(world, array, array.axes[place]))]
+
+
+def _winner(world: World, array: Units, product: Sequence[Axis]) -> Winner | None:
+    inputs, paces = [], []
+    for axis in product:
+        carried = [i for i in range(world.rank) if axis.carries(i)]
+        if len(carried) != 1 or not world.circular or (axis.label != axis.label[0]).any():
+            return None
+        (i,) = carried
+        period = math.gcd(int(array.base.period[i, 0]), *map(int, axis.period[i]))
+        pace = int(axis.at[i, 1] - axis.at[i, 0]) % period if period else 0
+        if not pace or reduced(axis.at[i] - axis.at[i, 0] - pace * np.arange(axis.size), np.array(period)).any():
+            return None
+        if axis.size * pace % period or math.gcd(pace, period) * axis.size != period:
+            return None
+        inputs.append(i)
+        paces.append(pace)
+    if not product or len(set(inputs)) < len(inputs):
+        return None
+    return Winner(tuple(axis.size for axis in product), tuple(inputs), tuple(paces), array.frame)
+
+
+def followed(name: str, operands: Sequence[Units]) -> Winner | None:
+    """Say whether an element-wise operation gives an index that moves as one of its operands does.
+
+    Args:
+        name: Of its primitive.
+        operands: Its operands.
+
+    Returns:
+        The winner, or None.
+    """
+    winners = [operand.winner for operand in operands]
+    if name in ("convert_element_type", "copy", "stop_gradient", "clamp"):
+        return next((winner for winner in winners if winner), None)
+    if name == "add" and (winners[0] or winners[1]):
+        winner, other = (winners[0], operands[1]) if winners[0] else (winners[1], operands[0])
+        if other.value is None or other.shape:
+            return None
+        return dataclasses.replace(winner, offset=winner.offset + int(other.value))
+    if name == "select_n":
+        cases = [winner for winner in winners[1:] if winner]
+        if len(cases) == len(operands) - 1 and all(
+            dataclasses.replace(case, offset=0) == dataclasses.replace(cases[0], offset=0)
+            and (case.offset - cases[0].offset) % case.count == 0
+            for case in cases
+        ):
+            return dataclasses.replace(cases[0], offset=0) if cases[0].offset % cases[0].count == 0 else None
+    return None
+
+
+def chosen(world: World, array: Units, place: int, start: Units) -> Units:
+    """Return the part of an array at an index that moves with the data, one position long.
+
+    Args:
+        world: Of the array.
+        array: The array.
+        place: Its axis that is indexed.
+        start: The index.
+
+    Returns:
+        The array without that axis, its shifts in a frame of their own.
+
+    Raises:
+        Unknown: An index that does not move as the axis does.
+    """
+    winner: Winner | None = start.winner
+    product = array.axes[place]
+    if winner is None or winner.offset % winner.count or tuple(axis.size for axis in product) != winner.sizes:
+        raise Unknown("a slice whose start is not known")
+    if winner.frame != array.frame:
+        raise Unknown("a slice whose start follows another data-dependent roll")
+    axes = [part for other, part in enumerate(array.axes) if other != place]
+    frame, field = list(array.frame), list(array.field)
+    period, at = array.base.period.copy(), array.base.at.copy()
+    for axis, i, pace in zip(product, winner.inputs, winner.paces, strict=True):
+        whole = int(array.base.period[i, 0])
+        modulus = axis.size * pace  # of the index
+        if (axis.label != axis.label[0]).any() or reduced(
+            axis.at[i] - axis.at[i, 0] - pace * np.arange(axis.size), np.array(modulus)
+        ).any():
+            raise Unknown("a slice whose phases differ")
+        axes = [tuple(_in_frame(part, i, modulus) for part in parts) for parts in axes]
+        world.frames += 1
+        frame[i] = world.frames
+        period[i], at[i] = whole // modulus, 0
+        field[i] = _everything(array.field[i], world.sizes[i], [part for parts in axes for part in parts], i)
+    base = dataclasses.replace(array.base, period=period, at=at)
+    shape = tuple(size for other, size in enumerate(array.shape) if other != place)
+    return Units(shape, tuple(axes), base, tuple(field), world.family(), array.hidden, tuple(frame))
+
+
+def _in_frame(axis: Axis, i: int, modulus: int) -> Axis:
+    """Return an axis whose shifts along input axis i count whole rounds of the phases."""
+    if (axis.at[i] % modulus != axis.at[i, 0] % modulus).any():
+        raise Unknown("a slice across phases")
+    at, period = axis.at.copy(), axis.period.copy()
+    at[i] = (at[i] - at[i, 0]) // modulus
+    period[i] = np.where(period[i] % modulus == 0, period[i] // modulus, 1)
+    return dataclasses.replace(axis, at=at, period=period, whole=None)
+
+
+def _everything(field: Interval | None, size: int, axes: Sequence[Axis], i: int) -> Interval | None:
+    """Return a field that holds the whole input from every position: the choice depends on all of it."""
+    if field is None or field == NOTHING or any(axis.step[i] is None for axis in axes):
+        return None
+    reach = [(axis.step[i] or Fraction(0)) * (axis.size - 1) for axis in axes]
+    low = min(field[0], Fraction(0)) - sum(max(r, Fraction(0)) for r in reach)
+    high = max(field[1], Fraction(size - 1)) - sum(min(r, Fraction(0)) for r in reach)
+    return low, high
