@@ -26,7 +26,14 @@ MOST_TAPS = 1 << 22
 
 
 def gather(
-    world: World, axis: Axis, index: np.ndarray, base: np.ndarray, *, symmetric: bool, step: Sequence[Fraction | None]
+    world: World,
+    axis: Axis,
+    index: np.ndarray,
+    base: np.ndarray,
+    *,
+    symmetric: bool,
+    step: Sequence[Fraction | None],
+    weight: np.ndarray | None = None,
 ) -> Axis:
     """Return the positions that see several positions of an axis each, in order.
 
@@ -40,6 +47,7 @@ def gather(
         base: (k,) periods that all units have.
         symmetric: The order of taps does not matter: over a whole circle nothing is left that moves.
         step: Of the new axis.
+        weight: (n, taps) names of the numbers that each tap is multiplied by, where those differ between units.
 
     Returns:
         An axis of n positions.
@@ -49,7 +57,8 @@ def gather(
     """
     if index.size > MOST_TAPS:
         raise Unknown(f"{index.size} taps in one operation")
-    label, rows = axis.label[index], []
+    label = axis.label[index]
+    rows: list[np.ndarray] = []
     at = np.zeros((world.rank, len(index)), np.int64)
     period = np.ones_like(at)
     if index.shape[1] == 0:
@@ -66,6 +75,8 @@ def gather(
             at[i] -= int(pace) * (np.take_along_axis(index, first, 1) - index[:, :1])[:, 0]
     if symmetric and world.circular:
         period = _symmetric_periods(label, rows, period)
+    if weight is not None:
+        rows.append(weight)
     return Axis(
         number(np.concatenate([label, *rows], 1)),
         reduced(at, period),

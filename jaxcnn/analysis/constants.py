@@ -60,6 +60,10 @@ def evaluate(equation: Any, values: Sequence[np.ndarray | None]) -> np.ndarray |
         value = np.broadcast_to(np.reshape(numbers[0], sizes), shape)
     elif name in ("reshape", "squeeze", "expand_dims"):
         value = np.reshape(numbers[0], shape)
+    elif name == "transpose":
+        value = np.transpose(numbers[0], params["permutation"])
+    elif name == "reduce_sum":
+        value = np.sum(numbers[0], tuple(params["axes"]))
     elif name == "concatenate":
         value = np.concatenate(numbers, params["dimension"])
     elif name == "convert_element_type":

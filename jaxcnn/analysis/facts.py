@@ -145,7 +145,8 @@ def _along(i: int, round_world: World, around: Units, plane_world: World, plane:
     size = _size(field, around, i)
     for place, product in enumerate(around.axes):
         for part in product if place != axis else ():
-            field = widen(field, None if part.step[i] is None else part.step[i] * (part.size - 1))
+            step = part.step[i]
+            field = widen(field, None if step is None else step * (part.size - 1))
     return AxisFacts(axis, size, field, jump, (low, high), padded, circular, within)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend import core
 
-from jaxcnn.analysis import layout, pointwise, windows  # noqa: F401 # they enter the table of rules
+from jaxcnn.analysis import layout, matrices, pointwise, windows  # noqa: F401 # they enter the table of rules
 from jaxcnn.analysis.combine import pair
 from jaxcnn.analysis.constants import MOST, evaluate
 from jaxcnn.analysis.joining import joined
@@ -19,6 +19,8 @@ from jaxcnn.analysis.rules import RULES
 from jaxcnn.analysis.units import Units, Unknown
 from jaxcnn.analysis.world import World
 
+GENERAL = frozenset([-1])
+"""The source of an array that a function closes over and that is too large to look for equal numbers in."""
 MOST_UNROLLED = 64
 """Turns of a loop that are read one by one."""
 
@@ -90,8 +92,11 @@ class Reader:
         """Return a number, or an array that a function closes over: its values are known where it is small."""
         shape = np.shape(value)
         small = int(np.prod(shape)) <= MOST and isinstance(getattr(value, "dtype", np.dtype(float)), np.dtype)
-        known = small and not isinstance(value, Tracer)
-        return self.world.constant(shape, np.asarray(value) if known else None)
+        if isinstance(value, Tracer):
+            return self.world.constant(shape)
+        if not small:
+            return dataclasses.replace(self.world.constant(shape), sources=GENERAL)
+        return self.world.constant(shape, np.asarray(value))
 
     def equation(
         self, equation: Any, operands: list[Units | None], scope: str, repeats: int | None
@@ -130,8 +135,8 @@ class Reader:
         turns = equation.params.get("length", 1) if equation.primitive.name != "while" else None
         every = None if repeats is None or turns is None else repeats * turns
         for inner in core.jaxprs_in_params(equation.params):
-            arguments = [None if depends else self.world.constant(atom.aval.shape) for atom in inner.invars]
-            constants = [self.world.constant(atom.aval.shape) for atom in inner.constvars]
+            arguments = [None if depends else self.constant(atom, None) for atom in inner.invars]
+            constants = [self.constant(atom, None) for atom in inner.constvars]
             self.jaxpr(inner, constants, arguments, scope, every)
         return [None if depends else self.constant(out, None) for out in equation.outvars]
 

@@ -161,7 +161,7 @@ def _step(around: World, read: Read, plane: World, other: Read) -> Step:
         read.known or other.known,
         read.depends,
         read.dependent,
-        read.sources,
+        read.sources - {-1},
         read.calls,
         equation,
         (around, read.results[largest]),
