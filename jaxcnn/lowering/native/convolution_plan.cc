@@ -17,8 +17,8 @@ bool lies_last(const View& view) {
   return view.lies_as(memory::desc(view.dims, view.type, memory::format_tag::nhwc));
 }
 
-// Plans a kernel for few output channels, or for one filter a channel, which leave the vectors of oneDNN's empty; returns
-// whether there is one.
+// Plans a kernel for few channels, or for one filter a channel, which leave the vectors of oneDNN's empty; returns whether
+// there is one.
 bool plan_direct(Plan& plan, const Description& d, const View& src, const View& weights, const View& dst) {
   const auto type = src.type;
   const bool depthwise = d.groups > 1 && d.groups == src.dims[1] && d.groups == dst.dims[1];
@@ -35,9 +35,11 @@ bool plan_direct(Plan& plan, const Description& d, const View& src, const View& 
     plan.direct = jaxcnn::depthwise_forward(shape);
   } else if (d.kind == kForward) {
     plan.direct = jaxcnn::planar_forward(shape);
+    if (!plan.direct) plan.direct = jaxcnn::broadcast_forward(shape);
     if (!plan.direct) plan.direct = jaxcnn::scattered_forward(shape);
   } else if (d.kind == kKernelGradient && !depthwise) {
     plan.direct = jaxcnn::planar_kernel_gradient(shape);
+    if (!plan.direct) plan.direct = jaxcnn::broadcast_kernel_gradient(shape);
   }
   if (plan.direct) plan.implementation = "jaxcnn_direct:avx512_core";
   return plan.direct != nullptr;

@@ -51,17 +51,41 @@ JAXCNN_AVX512_INLINE void read(const T* from, int64_t count, float* to) {
   for (int64_t i = 0; i < count; i += 16) store16(to + i, load16(from + i, first_lanes(count - i)), first_lanes(count - i));
 }
 
-// Writes `count` float32 as T.
-template <typename T>
-JAXCNN_AVX512_INLINE void write(const float* from, int64_t count, T* to) {
-  for (int64_t i = 0; i < count; i += 16) store16(to + i, load16(from + i, first_lanes(count - i)), first_lanes(count - i));
-}
+// An image as float32 rows (column, channel) of all that windows see, zeros beyond the border: as it lies, or laid out.
+class LaidMap {
+ public:
+  explicit LaidMap(const DirectShape& s) : s_(s), rows_(s.out_rows + s.kernel_rows - 1) {
+    const int64_t columns = s.out_columns + s.kernel_columns - 1;
+    in_place_ = s.low_rows == 0 && s.low_columns == 0 && rows_ <= s.rows && columns <= s.columns;
+    down_ = (in_place_ ? s.columns : columns) * s.in_channels;
+  }
+
+  int64_t down() const { return down_; }
+  int64_t floats() const { return in_place_ ? 0 : rows_ * down_; }
+
+  const float* lay(const float* image, float* to) const {
+    if (in_place_) return image;
+    std::fill(to, to + floats(), 0.f);
+    const int64_t begin = std::min(s_.low_columns * s_.in_channels, down_), width = s_.columns * s_.in_channels;
+    for (int64_t row = 0; row < rows_; ++row)
+      if (const int64_t at = row - s_.low_rows; at >= 0 && at < s_.rows)
+        std::copy_n(image + at * width, std::min(width, down_ - begin), to + row * down_ + begin);
+    return to;
+  }
+
+ private:
+  DirectShape s_;
+  int64_t rows_, down_;
+  bool in_place_;
+};
 
 // Each returns its kernel, or null where it does not fit, or oneDNN's is as fast. A depthwise convolution has as many
 // groups as channels, and one filter for each.
 std::unique_ptr<Direct> depthwise_forward(const DirectShape& shape);
 std::unique_ptr<Direct> scattered_forward(const DirectShape& shape);
 std::unique_ptr<Direct> planar_forward(const DirectShape& shape);
+std::unique_ptr<Direct> broadcast_forward(const DirectShape& shape);
+std::unique_ptr<Direct> broadcast_kernel_gradient(const DirectShape& shape);
 std::unique_ptr<Direct> planar_kernel_gradient(const DirectShape& shape);
 
 }  // namespace jaxcnn

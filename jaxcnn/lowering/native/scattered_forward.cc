@@ -66,42 +66,29 @@ class ScatteredForward : public Direct {
   int64_t canvas() const { return canvas_; }
 
   void run(ffi::ThreadPool& threads, const void* x, const void* weights, void* out) const override {
-    if (s_.half)
-      return run_as(threads, static_cast<const bfloat16*>(x), static_cast<const bfloat16*>(weights),
-                    static_cast<bfloat16*>(out));
     run_as(threads, static_cast<const float*>(x), static_cast<const float*>(weights), static_cast<float*>(out));
   }
 
  private:
-  template <typename T>
-  void run_as(ffi::ThreadPool& threads, const T* x, const T* weights, T* out) const {
+  void run_as(ffi::ThreadPool& threads, const float* x, const float* weights, float* out) const {
     const int64_t count = std::min(kParts, (s_.batch + 1) / 2), image = s_.rows * s_.columns * s_.in_channels;
-    const Scratch packed(1, s_.kernel_rows * s_.in_channels * vectors_ * 16), scratch(count, 2 * (canvas_ + image));
+    const Scratch packed(1, s_.kernel_rows * s_.in_channels * vectors_ * 16), scratch(count, 2 * canvas_);
     pack(weights, packed.of(0));
     for_each_part(threads, count, s_.work() >= kWorthManyCores * 16, [&](int64_t part) {
       const int64_t pairs = (s_.batch + 1) / 2;
       float* const canvas[2] = {scratch.of(part), scratch.of(part) + canvas_};
-      float* const wide = canvas[1] + canvas_;
       for (int64_t pair = pairs * part / count; pair < pairs * (part + 1) / count; ++pair) {
         const int64_t first = 2 * pair, second = std::min(first + 1, s_.batch - 1);
         std::fill(canvas[0], canvas[0] + 2 * canvas_, 0.f);
-        paint(as_floats(x + first * image, image, wide), as_floats(x + second * image, image, wide + image),
-              packed.of(0), canvas);
+        paint(x + first * image, x + second * image, packed.of(0), canvas);
         crop(canvas[0], out + first * s_.out_rows * s_.out_columns * s_.out_channels);
         if (second > first) crop(canvas[1], out + second * s_.out_rows * s_.out_columns * s_.out_channels);
       }
     });
   }
 
-  static const float* as_floats(const float* x, int64_t, float*) { return x; }
-  JAXCNN_AVX512 static const float* as_floats(const bfloat16* x, int64_t count, float* to) {
-    read(x, count, to);
-    return to;
-  }
-
   // packed[rows together][channel][row][kernel column * outputs]: the kernel turned around, zeros after each row.
-  template <typename T>
-  void pack(const T* weights, float* to) const {
+  void pack(const float* weights, float* to) const {
     for (int64_t begin = 0; begin < s_.kernel_rows; begin += together_)
       for (int64_t c = 0; c < s_.in_channels; ++c)
         for (int64_t row = begin; row < std::min(begin + together_, s_.kernel_rows); ++row)
@@ -109,7 +96,7 @@ class ScatteredForward : public Direct {
             const int64_t i = s_.kernel_rows - 1 - row, j = s_.kernel_columns - 1 - lane / s_.out_channels;
             const int64_t at = i * s_.weight_rows + j * s_.weight_columns + c * s_.weight_in +
                                lane % s_.out_channels * s_.weight_out;
-            *to++ = lane < across_ ? widen(weights[at]) : 0.f;
+            *to++ = lane < across_ ? weights[at] : 0.f;
           }
   }
 
@@ -130,20 +117,19 @@ class ScatteredForward : public Direct {
   }
 
   // Copies the result out of a canvas; what no position of x reaches is zero.
-  template <typename T>
-  JAXCNN_AVX512 void crop(const float* canvas, T* out) const {
+  void crop(const float* canvas, float* out) const {
     const int64_t right = s_.kernel_columns - 1 - s_.low_columns, below = s_.kernel_rows - 1 - s_.low_rows;
     const int64_t begin = std::clamp<int64_t>(-right, 0, s_.out_columns), k = s_.out_channels;
     const int64_t end = std::clamp<int64_t>(s_.columns + s_.kernel_columns - 1 - right, begin, s_.out_columns);
     for (int64_t row = 0; row < s_.out_rows; ++row, out += s_.out_columns * k) {
       const int64_t from = row + below;
       if (from < 0 || from >= s_.rows + s_.kernel_rows - 1) {
-        std::fill(out, out + s_.out_columns * k, T{});
+        std::fill(out, out + s_.out_columns * k, 0.f);
         continue;
       }
-      std::fill(out, out + begin * k, T{});
-      write(canvas + from * down_ + (begin + right) * k, (end - begin) * k, out + begin * k);
-      std::fill(out + end * k, out + s_.out_columns * k, T{});
+      std::fill(out, out + begin * k, 0.f);
+      std::copy_n(canvas + from * down_ + (begin + right) * k, (end - begin) * k, out + begin * k);
+      std::fill(out + end * k, out + s_.out_columns * k, 0.f);
     }
   }
 
@@ -155,7 +141,7 @@ class ScatteredForward : public Direct {
 }  // namespace
 
 std::unique_ptr<Direct> scattered_forward(const DirectShape& s) {
-  if (!have_avx512() || s.in_channels < 8 || s.out_channels >= 16 || s.out_channels * s.kernel_columns > 16 * kMostVectors)
+  if (!have_avx512() || s.half || s.in_channels < 8 || s.out_channels >= 16 || s.out_channels * s.kernel_columns > 16 * kMostVectors)
     return nullptr;
   auto ours = std::make_unique<ScatteredForward>(s);
   return ours->canvas() <= kCanvasFloats ? std::move(ours) : nullptr;
