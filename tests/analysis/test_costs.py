@@ -43,7 +43,7 @@ def products(case: Case) -> int:
     return count
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(convolutions())
 def test_a_convolution_of_any_kind(case):
     fn = lambda kernel, x: case.convolve(x, kernel)  # noqa: E731
