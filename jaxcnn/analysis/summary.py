@@ -1,101 +1,22 @@
-"""A network's layers, read off its jaxpr: names, operations, shapes and parameters, without running it."""
+"""A network's layers, read off its jaxpr: sizes, parameters, costs, receptive fields and shift contracts, not run."""
 
-import dataclasses
-import json
+import difflib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.extend import core
 
-OPERATIONS = {
-    "conv_general_dilated": "conv",
-    "dot_general": "dense",
-    "max_pool": "max pool",
-    "min_pool": "min pool",
-    "batch_norm": "norm",
-    "reduce_window_max": "max pool",
-    "reduce_window_min": "min pool",
-    "reduce_window_sum": "sum pool",
-    "reduce_window": "pool",
-    "rsqrt": "norm",
-    "reduce_max": "max",
-    "reduce_min": "min",
-    "reduce_sum": "sum",
-}
-"""What a layer is called by the first of these primitives that it has."""
-PLUMBING = {"reshape", "broadcast_in_dim", "convert_element_type", "squeeze", "transpose", "slice", "copy"}
-"""Primitives that name a layer only where there is nothing else."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Layer:
-    """One layer of a network.
-
-    Example:
-        >>> Layer("conv1", "conv", (28, 28, 6), 156).parameters
-        156
-    """
-
-    name: str
-    """Path of attributes, the name stack of its operations: `stage2/block0/conv1`; empty for those without one."""
-    op: str
-    """Its main operation."""
-    shape: tuple[int, ...]
-    """Shape of its output, without batch axes."""
-    parameters: int
-    """Numbers it learns."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Summary:
-    """A network as a table; `str()` draws it.
-
-    Example:
-        >>> summary = Summary((4,), (Layer("head", "dense", (2,), 10),), {"parameters": 10})
-        >>> print(summary)
-        Layer  Operation  Output  Parameters
-        ------------------------------------
-        input                  4
-        head   dense           2          10
-        ------------------------------------
-        total                             10
-    """
-
-    input: tuple[int, ...]
-    """Shape of the input, without batch axes."""
-    layers: tuple[Layer, ...]
-    """Layers in the order in which they finish."""
-    totals: dict[str, int]
-    """`parameters`: numbers in the whole tree."""
-
-    def to_json(self) -> str:
-        """Return the summary as one JSON document.
-
-        Returns:
-            An object with `input`, `layers` and `totals`.
-
-        Example:
-            >>> Summary((4,), (Layer("head", "dense", (2,), 10),), {"parameters": 10}).to_json()
-            '{"input": [4], "layers": [{"name": "head", "op": "dense", "shape": [2], "parameters": 10}], "totals": ...}'
-        """
-        return json.dumps(dataclasses.asdict(self))
-
-    def __str__(self) -> str:
-        rows = [("Layer", "Operation", "Output", "Parameters"), ("input", "", _size(self.input), "")]
-        rows += [
-            (layer.name or "(top)", layer.op, _size(layer.shape), f"{layer.parameters:,}") for layer in self.layers
-        ]
-        rows += [("total", "", "", f"{self.totals['parameters']:,}")]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            f"{name:<{widths[0]}}  {op:<{widths[1]}}  {shape:>{widths[2]}}  {parameters:>{widths[3]}}".rstrip()
-            for name, op, shape, parameters in rows
-        ]
-        rule = "-" * max(map(len, lines))
-        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+from jaxcnn.analysis import costs, worked
+from jaxcnn.analysis.equations import Equation, Value, flatten
+from jaxcnn.analysis.layers import Group, group, name_groups
+from jaxcnn.analysis.rows import Layer, Summary
+from jaxcnn.analysis.tracing import Step, Trace, trace
 
 
 def summarize(
@@ -105,87 +26,186 @@ def summarize(
     *,
     spatial_axes: Sequence[int] = (-3, -2),
 ) -> Summary:
-    """List a network's layers by tracing it; nothing runs and nothing is allocated.
+    """List a network's layers by tracing it; nothing runs, compiles or is allocated.
 
-    A layer is the set of operations under one name stack (`jax.named_scope`); a scope that owns parameters takes in
-    the scopes inside it that own none. Its shape is that of its last operation.
+    A layer is what stands under one name scope (`jax.named_scope`; Flax Linen and jaxcnn set them), a scope that owns
+    parameters taking in the scopes inside it that own none. Where a scope holds several operations, or there are no
+    scopes, every convolution, dense layer, pool, norm, activation and sum of branches is a layer.
 
     Args:
-        fn: `fn(params, x)`, as `nn.functionalize` gives it, or any JAX function with named scopes.
-        params: Arrays or `jax.ShapeDtypeStruct`, in nested dicts keyed as the scopes are.
-        x: Input, `(*batch, *spatial, channels)`, or its `jax.ShapeDtypeStruct`. Its batch axes, all those before
-            the spatial ones, are left out of the shapes.
-        spatial_axes: Positions of x's spatial axes; `()` for features.
+        fn: `fn(params, x)`, as `nn.functionalize` gives it, or any JAX function.
+        params: Arrays or `jax.ShapeDtypeStruct`, any pytree.
+        x: Input, or its `jax.ShapeDtypeStruct`. Its first axes, all but the spatial ones and one of channels, are batch
+            axes: they are left out of the shapes, and costs are for one example.
+        spatial_axes: Positions of x's spatial axes: `(-2, -1)` for channels first, `()` for features.
 
     Returns:
-        The `Summary`. Parameters that no operation's scope claims have a row of their own, with `op` "unused".
+        The `Summary`. Parameters that nothing reads have a row of their own, with `op` "unused".
 
     Example:
         >>> from flax import nnx
         >>> from jaxcnn import nn
         >>> fn, params = nn.functionalize(nn.Sequential(conv=nn.Conv(3, 10, (5, 5), padding=2, rngs=nnx.Rngs(0))))
-        >>> print(summarize(fn, params, jax.ShapeDtypeStruct((32, 32, 3), "float32")))
-        Layer  Operation    Output  Parameters
-        --------------------------------------
-        input              32x32x3
-        conv   conv       32x32x10         760
-        --------------------------------------
-        total                              760
+        >>> summary = summarize(fn, params, jax.ShapeDtypeStruct((32, 32, 3), "float32"))
+        >>> summary.layers[0].worked, summary.layers[0].receptive_field, summary.totals["macs"]
+        ('(32 + 2*2 - 5)/1 + 1 = 32', 5, 768000)
+
+    Reference:
+        Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016; Araujo, Norris and Sim,
+        "Computing receptive fields of convolutional neural networks", 2019.
     """
-    sizes: dict[str, int] = {}
-    for path, leaf in jax.tree.leaves_with_path(params):
-        owner = "/".join(str(getattr(part, "key", getattr(part, "idx", part))) for part in path[:-1])
-        sizes[owner] = sizes.get(owner, 0) + math.prod(leaf.shape)
-    batch = x.shape[: x.ndim - 1 - len(spatial_axes)]
-    scopes: dict[str, list[core.JaxprEqn]] = {}
-    for stack, equation in _equations(jax.make_jaxpr(fn)(params, x).jaxpr, ""):
-        name = max((owner for owner in sizes if _inside(stack, owner)), key=len, default=stack)
-        equations = scopes.pop(name, [])  # popped, so that the order is that of last operations
-        scopes[name] = [*equations, equation]
-    layers = [
-        Layer(name, _operation(equations), _without(batch, _shape(equations[-1])), sizes.pop(name, 0))
-        for name, equations in scopes.items()
-    ]
-    layers += [Layer(owner, "unused", (), size) for owner, size in sizes.items()]
-    total = sum(layer.parameters for layer in layers)
-    return Summary(_without(batch, x.shape), tuple(layers), {"parameters": total})
+    closed = jax.make_jaxpr(fn)(params, x)
+    leaves = jax.tree.leaves_with_path(params)
+    paths, sizes = [_owner(path) for path, _ in leaves], [math.prod(np.shape(leaf)) for _, leaf in leaves]
+    read = trace(core.jaxpr_as_fun(closed), *(leaf for _, leaf in leaves), x, spatial_axes=tuple(spatial_axes))
+    equations, _, outputs = flatten(closed)
+    groups = group(equations, outputs, paths, rank=len(spatial_axes))
+    owned = _claims(groups, len(leaves))
+    names = name_groups(groups, lambda g: next((paths[i] for i in sorted(owned[id(g)])), ""))
+    steps, facts = _assigned(groups, equations, read)
+    batch = _batch(x.shape, spatial_axes)
+    layers = []
+    for g, name in zip(groups, names, strict=True):
+        places, conv = _window(g)
+        parameters = sum(sizes[i] for i in owned[id(g)])
+        layers.append(
+            Layer(
+                name,
+                g.op,
+                _without(batch, g.last.output.shape, len(x.shape)),
+                parameters,
+                macs=_for_one(costs.macs, steps[id(g)], batch),
+                flops=_for_one(costs.flops, steps[id(g)], batch),
+                activation_bytes=_bytes(g.last.output) // max(math.prod(batch), 1),
+                worked=worked.per_axis([worked.line(place) for place in places]),
+                notes=tuple(worked.notes(places)),
+                dense_parameters=None if conv is None else _dense(conv, places, parameters),
+                **_known(facts.get(id(g))),
+            )
+        )
+    claimed = set().union(*owned.values())
+    lost: dict[str, int] = {}
+    for i in sorted(set(range(len(leaves))) - claimed):
+        lost[paths[i]] = lost.get(paths[i], 0) + sizes[i]
+    layers += [Layer(path, "unused", (), size) for path, size in lost.items()]
+    totals = {
+        "parameters": sum(sizes),
+        "parameter_bytes": sum(n * jnp.result_type(leaf).itemsize for n, (_, leaf) in zip(sizes, leaves, strict=True)),
+        "constants": sum(math.prod(value.shape) for value in _closed_over(equations)),
+        "macs": _for_one(costs.macs, read.steps, batch),
+        "flops": _for_one(costs.flops, read.steps, batch),
+        "activation_bytes": sum(layer.activation_bytes for layer in layers),
+        "arithmetic_intensity": costs.total(read.steps).intensity,
+    }
+    return Summary(_without(batch, x.shape, len(x.shape)), tuple(layers), totals, dict(read.unknown), math.prod(batch))
 
 
-def _equations(jaxpr: core.Jaxpr, scope: str) -> Iterator[tuple[str, core.JaxprEqn]]:
-    """Walk a jaxpr and the jaxprs inside it; a call comes after its body, so that it is the scope's last."""
-    for equation in jaxpr.eqns:
-        stack = "/".join(filter(None, (scope, str(equation.source_info.name_stack))))
-        for inner in core.jaxprs_in_params(equation.params):
-            yield from _equations(inner, stack)
-        if equation.outvars:
-            yield stack, equation
+def _closed_over(equations: Sequence[Equation]) -> list[Value]:
+    """Return the arrays of numbers that a program brings with it."""
+    values = {id(value): value for equation in equations for value in equation.inputs if value.closed}
+    return [v for v in values.values() if v.shape and jnp.issubdtype(v.aval.dtype, jnp.inexact)]
 
 
-def _inside(stack: str, owner: str) -> bool:
-    return stack == owner or (owner != "" and stack.startswith(owner + "/"))
+def _claims(groups: Sequence[Group], leaves: int) -> dict[int, set[int]]:
+    """Give every parameter to the first layer that reads it."""
+    free = set(range(leaves))
+    owned: dict[int, set[int]] = {}
+    for g in groups:
+        owned[id(g)] = free & {i for equation in g.equations for i in equation.reads}
+        free -= owned[id(g)]
+    return owned
 
 
-def _operation(equations: Sequence[core.JaxprEqn]) -> str:
-    """Name what a layer does: a known heavy primitive, a named function such as relu, or its last primitive."""
-    names = [equation.primitive.name for equation in equations]
-    for primitive, name in OPERATIONS.items():
-        if primitive in names:
-            return name
-    calls = [str(e.params["name"]) for e in equations if e.primitive.name in ("jit", "pjit")]
-    public = [name for name in calls if not name.startswith("_")]
-    telling = [name for name in names if name not in PLUMBING]
-    return (public or telling or names)[-1]
+def _assigned(
+    groups: Sequence[Group], equations: Sequence[Equation], read: Trace
+) -> tuple[dict[int, list[Step]], dict[int, Any]]:
+    """Find each layer's steps, and what is known of its output; both list the program in its order."""
+    home = {id(equation): g for g in groups for equation in g.equations}
+    keys = [(e.primitive, e.scope, e.output.shape) for e in equations]
+    others = [(s.primitive, s.scope, tuple(s.output.shape)) for s in read.steps]
+    pairs = [(0, 0, len(keys))] if keys == others else _blocks(keys, others)
+    at = {second + i: equations[first + i] for first, second, length in pairs for i in range(length)}
+    steps: dict[int, list[Step]] = {id(g): [] for g in groups}
+    facts: dict[int, Any] = {}
+    current = groups[0] if groups else None
+    for i, step in enumerate(read.steps):
+        equation = at.get(i)
+        current = home.get(id(equation), current) if equation is not None else current
+        if current is not None:
+            steps[id(current)].append(step)
+            if equation is current.last:
+                facts[id(current)] = step.facts
+    return steps, facts
 
 
-def _shape(equation: core.JaxprEqn) -> tuple[int, ...]:
-    """Return the shape of an equation's output, of the largest if a call has several."""
-    return max((getattr(out.aval, "shape", ()) for out in equation.outvars), key=math.prod)
+def _blocks(first: Sequence[Any], second: Sequence[Any]) -> list[tuple[int, int, int]]:
+    blocks = difflib.SequenceMatcher(None, first, second, autojunk=False).get_matching_blocks()
+    return [(block.a, block.b, block.size) for block in blocks]
 
 
-def _without(batch: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Take the batch axes off a shape that begins with them."""
-    return shape[len(batch) :] if shape[: len(batch)] == batch else shape
+def _known(facts: Any) -> dict[str, Any]:
+    """Return what is known of an array along each spatial axis; one value where the axes agree."""
+    if facts is None or not facts.axes:
+        return {}
+    names = ("receptive_field", "jump", "center", "padding")
+    known = {name: _agreed([_whole(getattr(axis, name)) for axis in facts.axes]) for name in names}
+    return {**known, "contract": _agreed([str(axis.contract) for axis in facts.axes])}
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "-"
+def _agreed(values: Sequence[Any]) -> Any:
+    return values[0] if all(value == values[0] for value in values) else tuple(values)
+
+
+def _whole(value: Any) -> Any:
+    """Return a whole fraction as an int."""
+    return int(value) if isinstance(value, Fraction) and value.denominator == 1 else value
+
+
+def _window(g: Group) -> tuple[tuple[worked.Place, ...], Equation | None]:
+    """Return a layer's window, and its convolution."""
+    for equation in g.equations:
+        places = worked.places(equation, g.equations) if equation.depends else ()
+        if places:
+            return places, equation if equation.primitive == "conv_general_dilated" else None
+    return (), None
+
+
+def _dense(conv: Equation, places: Sequence[worked.Place], parameters: int) -> int:
+    """Count the parameters of a dense layer between the arrays of a convolution, with a bias if that has one."""
+    spec, (x, kernel) = conv.params["dimension_numbers"], conv.inputs
+    inputs = math.prod(place.size for place in places) * x.shape[spec.lhs_spec[1]]
+    outputs = math.prod(place.output for place in places) * conv.output.shape[spec.out_spec[1]]
+    return outputs * (inputs + (parameters > math.prod(kernel.shape)))
+
+
+def _for_one(cost: Callable[[Any], int], steps: Sequence[Step], batch: tuple[int, ...]) -> int:
+    """Add up a cost for one example; what does not depend on the input is paid once."""
+    examples = max(math.prod(batch), 1)
+    return sum(cost(step) // examples if step.depends else cost(step) for step in steps)
+
+
+def _batch(shape: tuple[int, ...], spatial_axes: Sequence[int]) -> tuple[int, ...]:
+    return tuple(shape[: len(shape) - 1 - len(spatial_axes)])
+
+
+def _without(batch: tuple[int, ...], shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    """Take the batch axes off a shape that begins with them, merged or not."""
+    if shape[: len(batch)] == batch:
+        shape = shape[len(batch) :]
+    elif shape[:1] == (math.prod(batch),):
+        shape = shape[1:]
+    while len(shape) > rank - len(batch) and shape[0] == 1:
+        shape = shape[1:]
+    return shape
+
+
+def _bytes(value: Value) -> int:
+    return math.prod(value.shape) * getattr(getattr(value.aval, "dtype", None), "itemsize", 0)
+
+
+def _owner(path: tuple[Any, ...]) -> str:
+    """Return the path of a parameter's layer: without its own name, or what a framework wraps an array in."""
+    parts = [str(getattr(part, "key", getattr(part, "idx", getattr(part, "name", part)))) for part in path]
+    if parts and parts[-1] in ("value", "raw_value"):
+        parts.pop()
+    return "/".join(parts[:-1])
