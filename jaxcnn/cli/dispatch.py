@@ -12,7 +12,7 @@ from jaxcnn.config import unknown
 VERBS = {
     "train": "train a network and save it as a run; the same --out resumes it",
     "evaluate": "measure a run on its test set",
-    "summary": "list a model's layers: output shapes and parameters",
+    "summary": "list a network's layers: sizes, parameters, MACs, receptive fields, shift contracts",
     "models": "list the models",
     "presets": "list the ready-made configs of `jaxcnn train`",
     "data": "list, prepare or show data sets",

@@ -92,17 +92,6 @@ def test_models_and_presets(command) -> None:
     assert json.loads(command("presets", "--json")[1])["digits"]["epochs"] == PRESETS["digits"].epochs
 
 
-def test_summary(command) -> None:
-    code, out, _ = command("summary", "lenet5", "--input", "32x32x1")
-    assert (code, out.split()[-1]) == (0, "61,706")
-    document = json.loads(command("summary", "resnet18", "--input", "224x224x3", "--classes", "1000", "--json")[1])
-    assert document["totals"]["parameters"] == 11_689_512
-    document = json.loads(command("summary", "mlp", "--model.width", "4", "--input", "2x2x1", "--json")[1])
-    assert document["input"] == [2, 2, 1]
-    code, _, err = command("summary", "mlp", "--classes", "0")
-    assert (code, "`num_classes` (=0)" in err) == (2, True)
-
-
 def test_data(command) -> None:
     code, out, _ = command("data")
     assert (code, "synthetic" in out) == (0, True)
