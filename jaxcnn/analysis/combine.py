@@ -1,20 +1,21 @@
 """What units compute that are made of other units: element by element, over windows, and by reduction."""
 
+import dataclasses
 from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 
-from jaxcnn.analysis.moves import absorbed
+from jaxcnn.analysis.moves import absorbed, single
 from jaxcnn.analysis.units import (
     NOTHING,
     Axis,
     Interval,
     Units,
     Unknown,
+    different,
     either,
     lowest_common,
-    merge,
     number,
     reduced,
     split,
@@ -62,7 +63,8 @@ def gather(
     at = np.zeros((world.rank, len(index)), np.int64)
     period = np.ones_like(at)
     if index.shape[1] == 0:
-        return Axis(np.zeros(len(index), np.int64), at, period, np.zeros(len(index), np.int8), tuple(step))
+        nothing = np.array([np.inf, -np.inf]).reshape(2, 1, 1) + np.zeros_like(at)
+        return Axis(np.zeros(len(index), np.int64), at, period, np.zeros(len(index), np.int8), tuple(step), nothing)
     for i in range(world.rank):
         periods = np.gcd(base[i], axis.period[i])[index]
         places = axis.at[i][index]
@@ -83,6 +85,7 @@ def gather(
         period,
         either(*axis.padded[index].T),
         tuple(step),
+        np.stack([axis.hull[0][:, index].min(-1), axis.hull[1][:, index].max(-1)]),
     )
 
 
@@ -127,6 +130,9 @@ def blend(world: World, axes: Sequence[Axis], bases: Sequence[np.ndarray]) -> Ax
         The axis.
     """
     rows, n = [axis.label for axis in axes], axes[0].size
+    if n > 1 and all(axis.is_still for axis in axes) and any(axis.label is different(n) for axis in axes):
+        one = blend(world, [axis.take(np.zeros(1, int)) for axis in axes], bases)  # channels: as one, but for the label
+        return dataclasses.replace(one.take(np.zeros(n, int)), label=different(n))
     at, period = np.zeros((world.rank, n), np.int64), np.ones((world.rank, n), np.int64)
     for i in range(world.rank):
         order = sorted(range(len(axes)), key=lambda a: not axes[a].carries(i))
@@ -136,7 +142,9 @@ def blend(world: World, axes: Sequence[Axis], bases: Sequence[np.ndarray]) -> Ax
         period[i] = lowest_common(periods)
         rows += [*reduced(places - at[i][:, None], periods).T, *periods.T]
     step = tuple(next((s for s in steps if s != 0), Fraction(0)) for steps in zip(*(a.step for a in axes), strict=True))
-    return Axis(number(np.stack(rows, 1)), reduced(at, period), period, either(*(axis.padded for axis in axes)), step)
+    hull = np.stack([np.min([axis.hull[0] for axis in axes], 0), np.max([axis.hull[1] for axis in axes], 0)])
+    padded = either(*(axis.padded for axis in axes))
+    return Axis(number(np.stack(rows, 1)), reduced(at, period), period, padded, step, hull)
 
 
 def pair(world: World, arrays: Sequence[Units], shape: Sequence[int]) -> Units:
@@ -160,12 +168,13 @@ def pair(world: World, arrays: Sequence[Units], shape: Sequence[int]) -> Units:
         return moving[0].replace(family=world.family())
     frame = _frame(world, arrays)
     one_position(world, moving)
+    arrays = conform(world, arrays, range(len(shape)))
     bases = [array.base.period[:, 0] for array in arrays]
     base = blend(world, [array.base for array in arrays], bases)
     field: list[Interval | None] = [NOTHING] * world.rank
     together, axes = [], []
     for place in range(len(shape)):
-        parts = aligned(world, [array.axes[place] for array in arrays], shape[place])
+        parts = [array.axes[place] for array in arrays]
         together += list(zip(*parts, strict=True))
         axes.append(tuple(_blended(world, parts, bases, constant=[not array.depends for array in arrays])))
     for i in range(world.rank):
@@ -210,30 +219,50 @@ def _frame(world: World, arrays: Sequence[Units]) -> tuple[int, ...]:
     return tuple(frame)
 
 
-def aligned(world: World, products: Sequence[tuple[Axis, ...]], size: int) -> list[tuple[Axis, ...]]:
-    """Write the axis of several arrays as products of the same sizes."""
-    found = {tuple(axis.size for axis in axes) for axes in products if axes}
-    if size > 1:
-        found -= {sizes for sizes in found if all(n == 1 for n in sizes)}
-    if not found:
-        return [() for _ in products]
-    if len(found) == 1:
-        sizes = found.pop()
-        return [axes if tuple(a.size for a in axes) == sizes else _uniform(world, sizes) for axes in products]
-    wanted = max(found, key=len)
-    same = []
-    for axes in products:
-        if len(axes) == 1 and axes[0].size == size and axes[0].is_still:
-            same.append(_split_to(axes[0], wanted))
-        elif tuple(axis.size for axis in axes) == wanted:
-            same.append(axes)
-        else:
-            return [(_merged(world, axes, size),) for axes in products]
-    return same
+def conform(world: World, arrays: Sequence[Units], places: Sequence[int]) -> list[Units]:
+    """Write axes of several arrays as products of the same sizes.
+
+    Args:
+        world: Of the arrays.
+        arrays: Of equal sizes along these axes.
+        places: Positions of the axes.
+
+    Returns:
+        The arrays.
+    """
+    arrays = list(arrays)
+    for place in places:
+        size = arrays[0].shape[place]
+        products = [array.axes[place] for array in arrays]
+        found = {sizes for sizes in map(_sizes, products) if sizes and (size == 1 or max(sizes) > 1)}
+        if not found:
+            found = {()}
+        wanted = max(found, key=len)
+        if any(_sizes(axes) != wanted and not _fits(axes, size) for axes in products if axes):
+            wanted = (size,)
+        for n, (array, axes) in enumerate(zip(arrays, products, strict=True)):
+            if _sizes(axes) == wanted:
+                continue
+            field = array.field
+            if not axes or (len(wanted) > 1 and _sizes(axes) != (size,)):
+                axes = tuple(world.axis(np.zeros(part, np.int64)) for part in wanted)
+            elif len(wanted) > 1:
+                axes = _split_to(axes[0], wanted)
+            elif wanted:
+                axis, field = single(world, array, place)
+                axes = (axis,)
+            every = (*array.axes[:place], axes, *array.axes[place + 1 :])
+            arrays[n] = dataclasses.replace(array, axes=every, field=tuple(field))
+    return arrays
 
 
-def _uniform(world: World, sizes: Sequence[int]) -> tuple[Axis, ...]:
-    return tuple(world.axis(np.zeros(size, np.int64)) for size in sizes)
+def _sizes(axes: Sequence[Axis]) -> tuple[int, ...]:
+    return tuple(axis.size for axis in axes)
+
+
+def _fits(axes: Sequence[Axis], size: int) -> bool:
+    """Whether an axis may be split as others are, and loses nothing."""
+    return len(axes) == 1 and axes[0].size == size and axes[0].is_still
 
 
 def _split_to(axis: Axis, sizes: Sequence[int]) -> tuple[Axis, ...]:
@@ -242,17 +271,6 @@ def _split_to(axis: Axis, sizes: Sequence[int]) -> tuple[Axis, ...]:
         outer, axis = split(axis, size)
         parts.append(outer)
     return (*parts, axis)
-
-
-def _merged(world: World, axes: tuple[Axis, ...], size: int) -> Axis:
-    """Write a product as one axis whose fields do not widen."""
-    if not axes:
-        return _uniform(world, [size])[0]
-    field: list[Interval | None] = [(Fraction(0), Fraction(0))] * world.rank
-    whole, widened = merge(axes, field, world.modulus)
-    if widened != field:
-        raise Unknown("an axis that repeats positions, beside one that does not")
-    return whole
 
 
 def _blended(

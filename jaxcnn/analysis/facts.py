@@ -125,11 +125,13 @@ def _along(i: int, round_world: World, around: Units, plane_world: World, plane:
     carriers = [
         place for place, product in enumerate(around.axes) if any(axis.carries(i) for axis in product)
     ]  # the same in both worlds
-    merged = {place: single(round_world, around, place)[0] for place in carriers}
+    singles = {place: single(round_world, around, place) for place in carriers}
+    merged = {place: axis for place, (axis, _) in singles.items()}
     circular, axis = _circular(i, round_world, around, merged)
-    within, other = Contract("unknown"), None
+    within, other, lines = Contract("unknown"), None, {}
     if plane is not None:
-        within, other = _interior(i, plane, {place: single(plane_world, plane, place)[0] for place in carriers})
+        lines = {place: single(plane_world, plane, place)[0] for place in carriers}
+        within, other = _interior(i, plane, lines)
     axis = other if axis is None else axis
     axis = carriers[0] if axis is None and len(carriers) == 1 else axis
     field = around.field[i]
@@ -143,11 +145,24 @@ def _along(i: int, round_world: World, around: Units, plane_world: World, plane:
         low, high = (len(seen),) * 2 if seen.all() else (int(part.argmin()) for part in (seen, seen[::-1]))
     jump = merged[axis].step[i] if axis is not None else None
     size = _size(field, around, i)
+    if plane is not None and other is not None and within.margin is not None and size is not None:
+        size = min(size, _widest(i, plane, lines[other], other, within.margin))
+    field = field if axis is None else singles[axis][1][i]
     for place, product in enumerate(around.axes):
         for part in product if place != axis else ():
             step = part.step[i]
             field = widen(field, None if step is None else step * (part.size - 1))
     return AxisFacts(axis, size, field, jump, (low, high), padded, circular, within)
+
+
+def _widest(i: int, array: Units, axis: Axis, place: int, margin: tuple[int, int]) -> int:
+    """Return how many positions the widest unit of the interior sees: fewer than a field where phases differ."""
+    hull = axis.hull[:, i, margin[0] : axis.size - margin[1]] + array.base.hull[:, i]
+    for other, product in enumerate(array.axes):
+        for part in product if other != place else ():
+            hull = hull + np.array([[part.hull[0, i].min()], [part.hull[1, i].max()]])
+    widest = (hull[1] - hull[0]).max() + 1
+    return int(widest) if np.isfinite(widest) else np.iinfo(np.int64).max
 
 
 def _size(field: Interval | None, array: Units, i: int) -> int | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcnn.analysis.combine import aligned, blend, one_position, union
+from jaxcnn.analysis.combine import blend, conform, one_position, union
 from jaxcnn.analysis.moves import dropped, moved, pad, single
 from jaxcnn.analysis.rules import rule, shape_of
 from jaxcnn.analysis.units import SEEN, Axis, Units, Unknown, reduced
@@ -50,14 +50,18 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
     shape = list(longest.shape)
     shape[place] = sum(array.shape[place] for array in arrays)
     one_position(world, moving)
+    kept = _index(arrays, longest)
+    arrays = conform(world, arrays, [other for other in range(len(longest.shape)) if other != place])
+    longest, moving = arrays[kept], [array for array in arrays if array.depends]
     axes = [_shared(world, arrays, other) if other != place else () for other in range(len(shape))]
-    labels, ats, periods, pads = [], [], [], []
+    labels, ats, periods, pads, hulls = [], [], [], [], []
     main, wide = single(world, longest, place)
     for array in arrays:
         axis, _ = single(world, array, place)
         n = axis.size
         labels.append(_names(world, array, axis, place))
         periods.append(np.gcd(axis.period, array.base.period))
+        hulls.append(axis.hull + array.base.hull)
         ats.append(reduced(axis.at + array.base.at, periods[-1]))
         pads.append(np.where(bool(moving) and not array.depends, SEEN, axis.padded) * np.ones(n, np.int8))
     before = sum(array.shape[place] for array in arrays[: _index(arrays, longest)])
@@ -66,8 +70,7 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
         pace = main.step[i]
         field = moved(wide[i], None if pace is None else -pace * before)
         if not any(axis.step[i] != 0 for array in moving for axis in array.axes[place]):  # as channels
-            others = [aligned(world, [a.axes[n] for a in moving], shape[n]) for n in range(len(shape)) if n != place]
-            products = [[axis for parts in others for axis in parts[n]] for n in range(len(moving))]
+            products = [[axis for n, axes in enumerate(a.axes) if n != place for axis in axes] for a in moving]
             fields.append(union(world, i, list(zip((a.field[i] for a in moving), products, strict=True))))
         else:
             fields.append(field if _alike(world, moving, place, i) else None)
@@ -77,6 +80,7 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
         np.concatenate(periods, 1),
         np.concatenate(pads).astype(np.int8),
         main.step,
+        np.concatenate(hulls, -1),
     )
     axes[place] = (whole,)
     hidden = tuple(any(parts) for parts in zip(*(array.hidden for array in arrays), strict=True))
@@ -110,13 +114,13 @@ def _alike(world: World, arrays: Sequence[Units], place: int, i: int) -> bool:
         if interval is None or step is None:
             return False
         widths.add(interval[1] - interval[0])
-        steps |= {abs(step)} if axis.size > 1 else set()
+        steps |= {abs(step)} if axis.size > 1 and step else set()  # a border may be repeated
     return len(widths) <= 1 and len(steps) <= 1
 
 
 def _shared(world: World, arrays: Sequence[Units], other: int) -> tuple[Axis, ...]:
     """Return an axis along which nothing is concatenated: its positions see a position of each part."""
-    parts = aligned(world, [array.axes[other] for array in arrays], arrays[0].shape[other])
+    parts = [array.axes[other] for array in arrays]
     if len({id(axis) for axes in parts for axis in axes}) == len(parts[0]):
         return parts[0]
     same = [all(alike(axes[0], axis) for axis in axes[1:]) for axes in zip(*parts, strict=True)]

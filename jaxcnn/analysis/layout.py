@@ -15,16 +15,28 @@ from jaxcnn.analysis.units import Axis, Units, Unknown, split, widen
 from jaxcnn.analysis.world import World
 
 
-@rule("reshape", "squeeze", "expand_dims")
+@rule("squeeze")
+def squeeze(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
+    (array,), gone = operands, equation.params["dimensions"]
+    base, hidden = array.base, array.hidden
+    for place in gone:
+        for axis in array.axes[place]:
+            base, hidden = absorbed(world, axis, base, hidden)
+    axes = tuple(product for place, product in enumerate(array.axes) if place not in gone)
+    return [array.replace(shape=shape_of(equation), axes=axes, base=base, hidden=hidden, winner=array.winner)]
+
+
+@rule("reshape")
 def reshape(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
-    if equation.params.get("dimensions") is not None and equation.primitive.name == "reshape":
+    if equation.params.get("dimensions") is not None:
         raise Unknown("a reshape that transposes")
     array, shape = operands[0], shape_of(equation)
     if math.prod(shape) == 0:
         return [world.constant(shape)]
     large = [product for size, product in zip(array.shape, array.axes, strict=True) if size > 1]
     pending = [axis for product in large for axis in product][::-1]
-    ones, alone = _ones(array.shape, shape)
+    repeats = bool(pending) and pending[-1].is_uniform  # of one position that was broadcast
+    ones, alone = _ones(array.shape, shape, from_left=repeats)
     base, hidden = array.base, array.hidden
     axes: list[tuple[Axis, ...]] = []
     for place, size in enumerate(shape):
@@ -49,16 +61,18 @@ def reshape(world: World, equation: Any, operands: Sequence[Units]) -> list[Unit
     return [array.replace(shape=shape, axes=tuple(axes), base=base, hidden=hidden, value=value, winner=array.winner)]
 
 
-def _ones(before: Sequence[int], after: Sequence[int]) -> tuple[dict[int, int], list[int]]:
+def _ones(before: Sequence[int], after: Sequence[int], *, from_left: bool) -> tuple[dict[int, int], list[int]]:
     """Match axes of size 1 of two shapes: which old one a new one is, and the old ones that are gone.
 
-    Those in front are matched from the right, since what comes before a map is its batch.
+    Those in front are matched from the right, since what comes before a map is its batch, unless told otherwise.
     """
     old, new = _places_of_ones(before), _places_of_ones(after)
     matched: dict[int, int] = {}
     for elements, places in new.items():
         theirs = old.get(elements, [])
-        pairs = zip(places[::-1], theirs[::-1], strict=False) if elements == 1 else zip(places, theirs, strict=False)
+        if elements == 1 and not from_left:
+            places, theirs = places[::-1], theirs[::-1]
+        pairs = zip(places, theirs, strict=False)
         matched |= dict(pairs)
     return matched, [place for places in old.values() for place in places if place not in matched.values()]
 

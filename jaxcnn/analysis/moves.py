@@ -96,7 +96,8 @@ def absorbed(world: World, axis: Axis, base: Axis, hidden: tuple[bool, ...]) -> 
     label = np.array([world.name(int(base.label[0]), int(axis.label[0]))])
     if axis.padded[0] != UNSEEN:
         hidden = tuple(was or bool(step) for was, step in zip(hidden, axis.step, strict=True))
-    return dataclasses.replace(base, label=label, at=reduced(base.at + axis.at, period), period=period), hidden
+    at, hull = reduced(base.at + axis.at, period), base.hull + axis.hull
+    return dataclasses.replace(base, label=label, at=at, period=period, hull=hull), hidden
 
 
 def pad(world: World, axis: Axis, low: int, high: int, interior: int = 0, *, padding: bool = True) -> Axis:
@@ -131,6 +132,7 @@ def pad(world: World, axis: Axis, low: int, high: int, interior: int = 0, *, pad
         np.where(constant, 1, filled.period),
         np.where(constant, np.where(ends & padding, SEEN, UNSEEN), filled.padded).astype(np.int8),
         step,
+        np.where(constant, np.array([np.inf, -np.inf]).reshape(2, 1, 1), filled.hull),
     )
 
 

@@ -85,4 +85,5 @@ def _into_base(
         if axis.carries(i) and (axis.padded != UNSEEN).any():
             hidden[i] = True
     at = reduced(base.at + seen.at, period)
-    return Axis(base.label, at, period, np.array([UNSEEN], np.int8), steps), field, hidden
+    hull = base.hull + seen.hull
+    return Axis(base.label, at, period, np.array([UNSEEN], np.int8), steps, hull), field, hidden

@@ -15,6 +15,7 @@ field may be larger than the input.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
@@ -44,6 +45,8 @@ class Axis:
         padded: (n,) whether the value saw padding: `UNSEEN`, `SEEN`, or `MAYBE` where only `whole` knows.
         step: For each input axis, how far the field moves from one position to the next; None where it does not move
             evenly.
+        hull: (2, k, n) first and last position of the input that is seen, a summand; +inf and -inf for a constant. What
+            is padded counts as nothing here. It is tighter than a field where units see different numbers of positions.
         whole: Of the inner part of a split axis: the outer part, and the axis that both were.
     """
 
@@ -52,6 +55,7 @@ class Axis:
     period: np.ndarray
     padded: np.ndarray
     step: tuple[Fraction | None, ...]
+    hull: np.ndarray
     whole: "tuple[Axis, Axis] | None" = None
 
     @property
@@ -79,9 +83,8 @@ class Axis:
 
     def take(self, index: np.ndarray, step: Sequence[Fraction | None] | None = None) -> "Axis":
         """Return the positions at `index`."""
-        return Axis(
-            self.label[index], self.at[:, index], self.period[:, index], self.padded[index], tuple(step or self.step)
-        )
+        columns = (self.at[:, index], self.period[:, index], self.padded[index])
+        return Axis(self.label[index], *columns, tuple(step or self.step), self.hull[..., index])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -120,6 +123,23 @@ class Units:
     def replace(self, **changes: Any) -> "Units":
         """Return the units with some attributes changed; the value and the winner are kept only where given."""
         return dataclasses.replace(self, **({"winner": None, "value": None} | changes))
+
+
+@functools.cache
+def different(size: int) -> np.ndarray:
+    """Return labels of which no two are equal: the same array each time, so that it can be told from others.
+
+    Args:
+        size: How many.
+
+    Returns:
+        Labels.
+
+    Example:
+        >>> different(3).tolist(), different(3) is different(3)
+        ([0, 1, 2], True)
+    """
+    return np.arange(size)
 
 
 def number(rows: np.ndarray) -> np.ndarray:
@@ -187,6 +207,7 @@ def merge(
             np.gcd(whole.period[:, outer], inner.period[:, within]),
             either(whole.padded[outer], inner.padded[within]),
             tuple(step),
+            whole.hull[..., outer] + inner.hull[..., within],
         )
     return whole, field
 
@@ -280,11 +301,17 @@ def split(axis: Axis, outer: int) -> tuple[Axis, Axis]:
     if reduced(off, period).any():
         raise Unknown("an axis split where its positions are no sum")
     steps = [(None, None) if step is None else (step * shape[1], step) for step in axis.step]
-    coarse = Axis(number(label), coarse_at, lowest_common(period), _blurred(padded), tuple(step[0] for step in steps))
+    hull = axis.hull.reshape(2, -1, *shape)
+    with np.errstate(invalid="ignore"):
+        fine_hull = (hull - hull[..., :1])[:, :, 0]
+        if not (hull == hull[..., :1] + fine_hull[:, :, None]).all():  # no sum: as if all were seen
+            hull = np.zeros_like(hull) + np.array([0.0, np.inf]).reshape(2, 1, 1, 1)
+            fine_hull = np.zeros_like(fine_hull)
+    coarse_step = tuple(step[0] for step in steps)
+    coarse = Axis(number(label), coarse_at, lowest_common(period), _blurred(padded), coarse_step, hull[..., 0])
     fine_period = lowest_common(period.swapaxes(1, 2))
-    fine = Axis(
-        number(label.T), fine_at, fine_period, _blurred(padded.T), tuple(step[1] for step in steps), (coarse, axis)
-    )
+    fine_step = tuple(step[1] for step in steps)
+    fine = Axis(number(label.T), fine_at, fine_period, _blurred(padded.T), fine_step, fine_hull, (coarse, axis))
     return coarse, fine
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxcnn.analysis.units import NOTHING, Axis, Units, number
+from jaxcnn.analysis.units import NOTHING, Axis, Units, different, number
 
 
 class World:
@@ -41,11 +41,12 @@ class World:
         n = len(label)
         still = np.zeros((self.rank, n), np.int64) if at is None else at
         period = np.broadcast_to(self.modulus[:, None], (self.rank, n))
-        return Axis(label, still, period, np.zeros(n, np.int8), tuple(step or (Fraction(0),) * self.rank))
+        hull = np.stack([still, still]).astype(float)
+        return Axis(label, still, period, np.zeros(n, np.int8), tuple(step or (Fraction(0),) * self.rank), hull)
 
     def distinct(self, size: int) -> tuple[Axis, ...]:
         """Return an axis whose positions have nothing in common."""
-        return (self.axis(np.arange(size)),) if size > 1 else ()
+        return (self.axis(different(size)),) if size > 1 else ()
 
     def uniform(self, size: int) -> tuple[Axis, ...]:
         """Return an axis whose positions are the same."""
@@ -54,7 +55,10 @@ class World:
     def base(self, *, constant: bool = False) -> Axis:
         """Return the base of an array whose units share nothing, or of a constant."""
         base = self.axis(np.zeros(1, np.int64))
-        return dataclasses.replace(base, period=np.ones_like(base.period)) if constant else base
+        if not constant:
+            return base
+        nothing = np.stack([np.full((self.rank, 1), np.inf), np.full((self.rank, 1), -np.inf)])
+        return dataclasses.replace(base, period=np.ones_like(base.period), hull=nothing)
 
     def constant(self, shape: Sequence[int], value: np.ndarray | None = None) -> Units:
         """Return an array that does not see the input; positions are told apart by its value, where that is known."""
