@@ -86,7 +86,7 @@ def made(target: str, found: Any) -> Any:
 
     try:
         network = jax.eval_shape(make)
-        if _framework(network) != "flax.nnx" or not callable(network):
+        if _framework(network) != "flax.nnx" or not callable(network) or _options(network):
             raise TypeError
         functions(network, None)
     except Exception:  # what it returns is no tree of arrays, or cannot be made without them
@@ -119,14 +119,20 @@ def functions(network: Any, x: Any) -> tuple[Callable[[Any, Any], Any], Any]:
         from jaxcnn import nn
 
         network.eval()
-        fn, params = nn.functionalize(network)
-        return (lambda params, x: fn(params, x, **options)) if options else fn, params
+        return _nnx(network, options) if options else nn.functionalize(network)
     if framework == "flax.linen":
         return _linen(network, x, options)
     leaves = [] if _is_function(network) else jax.tree.leaves(network)
     if leaves and leaves[0] is not network:
         return _tree(network, options)
     return lambda params, x: network(x, **options), {}
+
+
+def _nnx(network: Any, options: dict[str, bool]) -> tuple[Callable[[Any, Any], Any], Any]:
+    """What `nn.functionalize` gives, of a module that must be told that it is evaluated."""
+    nnx = sys.modules["flax.nnx"]
+    graph, params, rest = nnx.split(network, nnx.Param, ...)
+    return lambda params, x: nnx.merge(graph, params, rest)(x, **options), params
 
 
 def _linen(network: Any, x: Any, options: dict[str, bool]) -> tuple[Callable[[Any, Any], Any], Any]:
@@ -164,14 +170,15 @@ def _tree(network: Any, options: dict[str, bool]) -> tuple[Callable[[Any, Any], 
 
 
 def _options(network: Any) -> dict[str, bool]:
-    """Say that a network is evaluated, by the arguments that it has for that."""
+    """Say that a network is evaluated, by the arguments that it has for that, unless it is by default."""
     call = network if _is_function(network) else type(network).__call__
     try:
         taken = inspect.signature(call).parameters
     except (TypeError, ValueError):
         return {}
     first = list(taken)[: 1 if _is_function(network) else 2]
-    return {name: value for name, value in EVALUATION.items() if name in taken and name not in first}
+    told = {name: value for name, value in EVALUATION.items() if name in taken and name not in first}
+    return {name: value for name, value in told.items() if taken[name].default is not value}
 
 
 def _required(found: Any) -> list[str]:

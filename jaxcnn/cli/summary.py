@@ -90,13 +90,14 @@ def _network(arguments: Arguments, given: tuple[int, ...] | None) -> Network:
     from jaxcnn import models
 
     target = arguments.target
-    if target not in models.available() and not Path(target).exists():
-        if is_line(target):
-            return _in_a_line(target, given or DEFAULT_INPUT)
-        if callables.is_path(target):
-            return _own(arguments, given or DEFAULT_INPUT)
-    if arguments.channels_first or arguments.batch is not None:
+    is_model = target in models.available() or Path(target).exists()
+    is_own = not is_model and not is_line(target) and callables.is_path(target)
+    if not is_own and (arguments.channels_first or arguments.batch is not None):
         raise ValueError("--channels-first and --batch are for networks of your own, MODULE:FUNCTION")
+    if not is_model and (is_own or is_line(target)):
+        if arguments.classes is not None:
+            raise ValueError("--classes is for models and runs: a network of your own or in a line says it itself")
+        return (_own if is_own else _in_a_line)(arguments, given or DEFAULT_INPUT)
     if Path(target).exists():
         from jaxcnn import runs
 
@@ -120,11 +121,11 @@ def _model(arguments: Arguments, config: ModelConfig, input_shape: tuple[int, ..
     return Network(config.name, fn, params, input_shape, (-3, -2))
 
 
-def _in_a_line(line: str, input_shape: tuple[int, ...]) -> Network:
+def _in_a_line(arguments: Arguments, input_shape: tuple[int, ...]) -> Network:
     from jaxcnn.analysis.network import network
 
-    fn, params = network(line, input_shape)
-    return Network(line, fn, params, input_shape, tuple(range(-len(input_shape), -1)), in_a_line=True)
+    fn, params = network(arguments.target, input_shape)
+    return Network(arguments.target, fn, params, input_shape, tuple(range(-len(input_shape), -1)), in_a_line=True)
 
 
 def _own(arguments: Arguments, input_shape: tuple[int, ...]) -> Network:

@@ -11,6 +11,7 @@ import pytest
 NETWORKS = """
 import jax, jax.numpy as jnp
 from flax import linen, nnx
+from jaxcnn import nn
 
 W = jnp.ones((5, 5, 3, 10))
 NUMBERS = ("NHWC", "HWIO", "NHWC")
@@ -57,6 +58,17 @@ nnx_module = Nnx(nnx.Rngs(0))
 
 def make():
     return Nnx(nnx.Rngs(0))
+
+class Switched(Nnx):
+    def __call__(self, x, train):
+        return x if train else super().__call__(x)
+
+class Ours(nn.Module):
+    def __init__(self, rngs):
+        self.conv = nn.Conv(3, 8, (3, 3), rngs=rngs)
+
+    def __call__(self, x, *, training=False, key=None):
+        return self.conv(x, training=training)
 
 @jax.tree_util.register_pytree_node_class
 class Tree:
@@ -168,6 +180,8 @@ def test_compiled(command) -> None:
         ("make", [("conv", [16, 16, 8]), ("norm", [16, 16, 8]), ("relu", [16, 16, 8])], 20_730),
         ("Nnx", [("conv", [16, 16, 8]), ("norm", [16, 16, 8]), ("relu", [16, 16, 8])], 20_730),
         ("Linen", [("conv", [16, 16, 8]), ("norm", [16, 16, 8]), ("relu", [16, 16, 8])], 20_730),
+        ("Switched", [("conv", [16, 16, 8]), ("norm", [16, 16, 8]), ("relu", [16, 16, 8])], 20_730),
+        ("Ours", [("conv", [32, 32, 8])], 224),
         ("tree", [("conv", [32, 32, 4])], 108),
         ("Tree", [("conv", [32, 32, 4])], 108),
     ],
@@ -205,6 +219,8 @@ def test_own_networks_on_other_inputs(command, own: Path) -> None:
         ("own_networks:signal --input 32x32x3", "have spatial rank 1, but --input 32x32x3 has 2 spatial sizes"),
         ("own_networks:fn --input 1x32x32x3", "have spatial rank 2, but --input 1x32x32x3 has 3 spatial sizes"),
         ("lenet5 --batch 2", "--channels-first and --batch are for networks of your own"),
+        ("pool2 --channels-first", "--channels-first and --batch are for networks of your own"),
+        ("pool2 --classes 3", "--classes is for models and runs"),
         ("lenet5 --json --markdown", "choose one"),
         ("conv3(4)>rellu", "unknown layer 'rellu': did you mean 'relu'? At column 10: conv3(4)>^rellu"),
         ("pool9 --input 4x4x1", "`window` (=9) does not fit"),
