@@ -35,8 +35,14 @@ JAXCNN_AVX512 void add_taps(const Taps& taps, const Planes& planes, int64_t coun
         }
       }
     }
-  planes.join<kOutputs>(left, std::min<int64_t>(count, 16), out);
-  if (count > 16) planes.join<kOutputs>(right, count - 16, out + 16 * kOutputs);
+  for (int64_t half = 0; 16 * half < count; ++half) {
+    const __m512* const sums = half ? right : left;
+    const int64_t some = std::min<int64_t>(16, count - 16 * half);
+    if constexpr (sizeof(T) == 2 && kOutputs % 2 == 0)
+      Planes::join_pairs<kOutputs>(planes, sums, some, out + 16 * half * kOutputs);
+    else
+      planes.join<kOutputs>(sums, some, out + 16 * half * kOutputs);
+  }
 }
 
 template <typename T>
@@ -45,7 +51,7 @@ constexpr decltype(&add_taps<T, 1>) kAdd[kMostPlanes] = {add_taps<T, 1>, add_tap
 
 class PlanarForward : public Direct {
  public:
-  explicit PlanarForward(const DirectShape& s) : s_(s), planes_(s.out_channels) {
+  explicit PlanarForward(const DirectShape& s) : s_(s), planes_(s.half && s.out_channels % 2 == 0 ? s.out_channels / 2 : s.out_channels) {
     seen_rows_ = s.out_rows + s.kernel_rows - 1;
     step_ = ((s.out_columns + 31) / 32 * 32 + s.kernel_columns - 1 + 15) / 16 * 16;
     step_ = std::max(step_, (std::max<int64_t>(s.low_columns, 0) + 15) / 16 * 16 + 16);

@@ -30,6 +30,20 @@ class Planes {
     }
   }
 
+  // Writes planes as bfloat16, which `pairs`, the planes of half the channels, join two channels to a lane.
+  template <int kChannels>
+  JAXCNN_AVX512_INLINE static void join_pairs(const Planes& pairs, const __m512 planes[kChannels], int64_t count,
+                                              bfloat16* rows) {
+    __m512 two[kChannels / 2];
+#pragma GCC unroll 4
+    for (int k = 0; k < kChannels / 2; ++k) {
+      const __m512i low = _mm512_srli_epi32(rounded_bits(planes[2 * k]), 16);
+      const __m512i high = _mm512_and_si512(rounded_bits(planes[2 * k + 1]), _mm512_set1_epi32(static_cast<int>(0xffff0000)));
+      two[k] = _mm512_castsi512_ps(_mm512_or_si512(low, high));
+    }
+    pairs.join<kChannels / 2>(two, count, reinterpret_cast<float*>(rows));
+  }
+
   // Reads `count` positions (at most 16) of rows of channels as planes: zeros beyond.
   template <int kChannels, typename T>
   JAXCNN_AVX512_INLINE void part(const T* rows, int64_t count, __m512 planes[kChannels]) const {
