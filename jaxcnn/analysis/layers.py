@@ -105,6 +105,13 @@ def name_groups(groups: Sequence[Group], parameters: Callable[[Group], str]) -> 
     return names
 
 
+def _untransformed(scope: str) -> str:
+    """Leave vmap's marks out of a scope: `vmap(stage1)/conv1` is `stage1/conv1`."""
+    while (plain := re.sub(r"\bvmap\(([^()]*)\)", r"\1", scope)) != scope:
+        scope = plain
+    return scope.strip("/")
+
+
 def _instances(scope: str) -> str:
     """Leave classes out of a scope, as Equinox has them: `eqx.nn.Conv`."""
     return "/".join(part for part in scope.split("/") if "." not in part)
@@ -139,7 +146,8 @@ def _runs(moving: Sequence[Equation], owners: set[str]) -> list[tuple[str, int, 
     """Cut equations where the scope changes."""
     runs: list[tuple[str, int, int]] = []
     for i, equation in enumerate(moving):
-        scope = max((o for o in owners if inside(equation.scope, o)), key=len, default="") or equation.scope
+        stack = _untransformed(equation.scope)
+        scope = max((o for o in owners if inside(stack, o)), key=len, default="") or stack
         if runs and runs[-1][0] == scope:
             runs[-1] = (scope, runs[-1][1], i + 1)
         else:
@@ -163,12 +171,12 @@ def _layers(run: list[Equation], first: int, last_use: dict[int, int], rank: int
         primitives = {e.primitive for e in atom}
         previous = layers[-1] if layers else None
         if primitives <= PLUMBING and op != "flatten" and not _merges(atom, run):
-            if previous is None or (primitives & BORDERS):
+            if previous is None or (primitives & BORDERS) or not _goes_on(previous[1], atom):
                 waiting += atom
             else:
                 previous[1].extend(atom)
             continue
-        follows = previous is not None and not waiting
+        follows = previous is not None and not waiting and _goes_on(previous[1], atom)
         if not follows or previous is None:
             layers.append((op, waiting + atom))
             waiting = []
@@ -230,6 +238,12 @@ def _call(equation: Equation) -> tuple[int, str] | None:
     return next((call for call in equation.calls if call[1][:1].isalpha()), None)
 
 
+def _goes_on(before: Sequence[Equation], atom: Sequence[Equation]) -> bool:
+    """Tell whether equations take what others give."""
+    given = {id(v) for e in before for v in e.outputs}
+    return any(id(v) in given for e in atom for v in e.inputs)
+
+
 def _is_affine(atom: Sequence[Equation], run: Sequence[Equation]) -> bool:
     """Tell whether equations scale or move one array by constants: a bias."""
     return all(e.primitive in LINEAR | PLUMBING for e in atom) and not _merges(atom, run)
@@ -247,11 +261,16 @@ def _joined(groups: list[Group]) -> list[Group]:
     waiting: list[Equation] = []
     for g in groups:
         if len(groups) > 1 and all(map(_is_formal, g.equations)):
-            (joined[-1].equations if joined else waiting).extend(g.equations)
+            goes_on = joined and _goes_on(joined[-1].equations, g.equations)
+            (joined[-1].equations if goes_on else waiting).extend(g.equations)
         else:
             joined.append(Group(g.name, g.op, waiting + g.equations))
             waiting = []
-    return joined or groups[-1:]
+    if waiting:
+        return (
+            [*joined[:-1], Group(joined[-1].name, joined[-1].op, joined[-1].equations + waiting)] if joined else groups
+        )
+    return joined
 
 
 def _is_formal(equation: Equation) -> bool:

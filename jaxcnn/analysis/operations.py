@@ -100,6 +100,9 @@ def full_name(op: str, part: Sequence[Equation], rank: int) -> str:
             return "transposed conv"
         channels = equation.inputs[0].shape[spec[1]]
         return "depthwise conv" if groups == channels > 1 else "grouped conv" if groups > 1 else "conv"
+    products = [e for e in part if e.primitive == "dot_general"]
+    if op == "dense" and products and all(v.depends for v in products[0].inputs):
+        return "matmul"
     if op == "sum pool" and any(e.primitive in ("div", "mul") for e in part):
         return "avg pool"
     reductions = [e for e in part if e.primitive in REDUCTIONS]

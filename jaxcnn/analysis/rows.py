@@ -75,7 +75,7 @@ class Summary:
     `arithmetic_intensity`, FLOPs per byte read and written, of the batch that was given; where it was compiled
     `xla_flops` and `xla_peak_bytes`."""
     unknown: dict[str, int] = dataclasses.field(default_factory=dict)
-    """Primitives that nothing is known of, and how often they occur."""
+    """Primitives of which something is unknown, and how often they occur."""
     examples: int = 1
     """Size of the batch."""
 

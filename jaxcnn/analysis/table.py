@@ -179,7 +179,7 @@ def _footer(summary: "Summary", width: int, dense: bool) -> list[str]:
         lines.append(f"XLA's own peak memory, compiled: {peak} of arguments, results and temporaries")
     if summary.unknown:
         names = ", ".join(f"{name} ({times})" for name, times in summary.unknown.items())
-        lines.append(f"unknown operations, and so is what depends on them: {names}")
+        lines.append(f"operations of which something is unknown: {names}")
     lines += _notes(summary.layers)
     lines += _compared(summary.layers) if dense else []
     wrapped = [part for line in lines for part in textwrap.wrap(line, max(width, 40), subsequent_indent="  ")]

@@ -207,6 +207,32 @@ def test_loops_are_rows_of_their_body():
     assert summary.layers[-1].receptive_field == 9
 
 
+def attention(params, x):
+    tokens = x.reshape(-1, 3)
+    query, key = tokens @ params["query"], tokens @ params["key"]
+    return jax.nn.softmax(query @ key.T) @ tokens
+
+
+def test_a_row_ends_with_its_own_output():
+    params = {"query": struct(3, 8), "key": struct(3, 8)}
+    summary = summarize(attention, params, struct(4, 4, 3))
+    assert [(layer.op, layer.shape) for layer in summary.layers] == [
+        ("dense", (16, 8)),
+        ("dense", (8, 16)),  # and its transpose
+        ("matmul", (16, 16)),
+        ("softmax", (16, 16)),
+        ("matmul", (16, 3)),
+    ]
+    branches = summarize(lambda p, x: F.conv(x, p) + 2 * x, struct(3, 3, 3, 3), struct(4, 4, 3))
+    assert [layer.op for layer in branches.layers] == ["conv", "mul", "add"]
+
+
+def test_vmap_leaves_names_alone():
+    fn, params = network("conv3(4) > relu > dense2", (8, 8, 1))
+    names = [layer.name for layer in summarize(jax.vmap(fn, (None, 0)), params, struct(5, 8, 8, 1)).layers]
+    assert names == ["conv1", "relu1", "flatten1", "dense1"]
+
+
 def test_parameters_that_nothing_uses_are_counted():
     summary = summarize(lambda params, x: 2 * x, {"lost": {"kernel": struct(3, 3)}}, struct(8, 8, 1))
     assert rows(summary)[-1] == ("lost", "unused", (), 9)
@@ -218,7 +244,7 @@ def test_what_is_unknown_is_said():
     assert summary.unknown
     assert summary.layers[-1].receptive_field is None
     assert "unknown" in summary.layers[-1].contract
-    assert "unknown operations, and so is what depends on them: " in str(summary)
+    assert "operations of which something is unknown: " in str(summary)
 
 
 def test_arrays_that_are_no_parameters_are_told():
