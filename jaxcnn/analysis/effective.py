@@ -167,7 +167,7 @@ def effective_receptive_field(
         raise ValueError(f"`x` must hold the numbers to measure at, got {x!r}: draw some with jax.random.normal")
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(f"`x` must be floating point, got {x.dtype}: use x.astype(float)")
-    traced = trace(fn, params, x, spatial_axes=sorted(spatial_axes, key=lambda axis: axis % x.ndim))
+    traced = trace(fn, params, x, spatial_axes=spatial_axes)
     result = jax.eval_shape(fn, params, x)
     if not isinstance(result, jax.ShapeDtypeStruct) or not jnp.issubdtype(result.dtype, jnp.floating):
         kinds = jax.tree.map(lambda leaf: f"{leaf.dtype.name}{list(leaf.shape)}", result)
@@ -182,7 +182,7 @@ def effective_receptive_field(
     noise = jax.random.key(0) if key is None else key
 
     def moved(x: Array) -> Array:
-        seen = fn(params, x)[tuple(index)].astype(jnp.float32)
+        seen = fn(params, x)[tuple(index)]
         return jnp.vdot(jax.random.normal(noise, seen.shape), seen)
 
     gradient = np.abs(np.asarray(jax.jit(jax.grad(moved))(x), np.float64))
