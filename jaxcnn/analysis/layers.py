@@ -1,6 +1,7 @@
 """Which equations make a layer: those of one scope, cut where one operation ends and the next begins."""
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 
@@ -274,9 +275,10 @@ def _joined(groups: list[Group]) -> list[Group]:
 
 
 def _is_formal(equation: Equation) -> bool:
-    sizes = [[n for n in shape if n != 1] for shape in (equation.inputs[0].shape, equation.output.shape)]
-    formal = ("reshape", "squeeze", "expand_dims", "convert_element_type", "copy", "copy_p", "reduce_precision")
-    return equation.primitive in formal and (sizes[0] == sizes[1] or not flattens(equation))
+    """Tell whether an equation only says anew how an array's axes or numbers are written."""
+    formal = PLUMBING - {"transpose", "rev", "pad", "concatenate"}
+    sizes = [math.prod(shape) for shape in (equation.inputs[0].shape, equation.output.shape)]
+    return equation.primitive in formal and sizes[0] == sizes[1] and not flattens(equation)
 
 
 def _attach(groups: list[Group], still: Sequence[Equation]) -> None:

@@ -224,7 +224,18 @@ def test_a_row_ends_with_its_own_output():
         ("matmul", (16, 3)),
     ]
     branches = summarize(lambda p, x: F.conv(x, p) + 2 * x, struct(3, 3, 3, 3), struct(4, 4, 3))
-    assert [layer.op for layer in branches.layers] == ["conv", "mul", "add"]
+    assert [layer.op for layer in branches.layers] == ["conv", "add"]
+
+
+def test_what_only_adds_an_axis_is_no_row():
+    def fn(params, x):
+        x = x[None]
+        with jax.named_scope("conv1"):
+            x = F.conv(x, params["kernel"])
+        return x[0]
+
+    summary = summarize(fn, {"kernel": struct(3, 3, 2, 4)}, struct(8, 8, 2))
+    assert rows(summary) == [("conv1", "conv", (8, 8, 4), 72)]
 
 
 def test_vmap_leaves_names_alone():
