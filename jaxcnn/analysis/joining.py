@@ -56,6 +56,7 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
     axes = [_shared(world, arrays, other) if other != place else () for other in range(len(shape))]
     labels, ats, periods, pads, hulls = [], [], [], [], []
     main, wide = single(world, longest, place)
+    carried = [main.carries(i) for i in range(world.rank)]
     for array in arrays:
         axis, _ = single(world, array, place)
         n = axis.size
@@ -63,7 +64,8 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
         periods.append(np.gcd(axis.period, array.base.period))
         hulls.append(axis.hull + array.base.hull)
         ats.append(reduced(axis.at + array.base.at, periods[-1]))
-        pads.append(np.where(bool(moving) and not array.depends, SEEN, axis.padded) * np.ones(n, np.int8))
+        filled = any(was and along for was, along in zip(array.hidden, carried, strict=True))  # a border, repeated
+        pads.append(np.full(n, SEEN) if filled or (moving and not array.depends) else axis.padded)
     before = sum(array.shape[place] for array in arrays[: _index(arrays, longest)])
     fields = []
     for i in range(world.rank):
@@ -83,7 +85,7 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
         np.concatenate(hulls, -1),
     )
     axes[place] = (whole,)
-    hidden = tuple(any(parts) for parts in zip(*(array.hidden for array in arrays), strict=True))
+    hidden = tuple(any(array.hidden[i] for array in arrays) and not carried[i] for i in range(world.rank))
     base = world.base(constant=not moving)
     frames = {array.frame for array in moving}
     if len(frames) > 1:

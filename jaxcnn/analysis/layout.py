@@ -35,8 +35,13 @@ def reshape(world: World, equation: Any, operands: Sequence[Units]) -> list[Unit
         return [world.constant(shape)]
     large = [product for size, product in zip(array.shape, array.axes, strict=True) if size > 1]
     pending = [axis for product in large for axis in product][::-1]
-    repeats = bool(pending) and pending[-1].is_uniform  # of one position that was broadcast
-    ones, alone = _ones(array.shape, shape, from_left=repeats)
+    moving = {place for place, product in enumerate(array.axes) if any(any(axis.step) for axis in product)}
+    repeated, elements = set(), 1
+    for product in large:
+        if product[0].is_uniform:
+            repeated.add(elements)
+        elements *= math.prod(axis.size for axis in product)
+    ones, alone = _ones(array.shape, shape, moving, repeated)
     base, hidden = array.base, array.hidden
     axes: list[tuple[Axis, ...]] = []
     for place, size in enumerate(shape):
@@ -61,19 +66,22 @@ def reshape(world: World, equation: Any, operands: Sequence[Units]) -> list[Unit
     return [array.replace(shape=shape, axes=tuple(axes), base=base, hidden=hidden, value=value, winner=array.winner)]
 
 
-def _ones(before: Sequence[int], after: Sequence[int], *, from_left: bool) -> tuple[dict[int, int], list[int]]:
+def _ones(
+    before: Sequence[int], after: Sequence[int], moving: set[int], repeated: set[int]
+) -> tuple[dict[int, int], list[int]]:
     """Match axes of size 1 of two shapes: which old one a new one is, and the old ones that are gone.
 
-    Those in front are matched from the right, since what comes before a map is its batch, unless told otherwise.
+    New ones in front are a batch. Those that go are the last ones: a position that was repeated is merged with its
+    repetitions, of which there are many (`repeated`), or one, along which no field is `moving`.
     """
     old, new = _places_of_ones(before), _places_of_ones(after)
     matched: dict[int, int] = {}
     for elements, places in new.items():
-        theirs = old.get(elements, [])
-        if elements == 1 and not from_left:
-            places, theirs = places[::-1], theirs[::-1]
-        pairs = zip(places, theirs, strict=False)
-        matched |= dict(pairs)
+        theirs = list(old.get(elements, []))
+        while len(theirs) > len(places):
+            theirs.remove(max(theirs, key=lambda place: (elements in repeated or place not in moving, place)))
+        places = places[len(places) - len(theirs) :] if elements == 1 else places
+        matched |= dict(zip(places, theirs, strict=False))
     return matched, [place for places in old.values() for place in places if place not in matched.values()]
 
 

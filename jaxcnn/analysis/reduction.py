@@ -48,14 +48,14 @@ def reduce(world: World, array: Units, axes: Sequence[int], *, symmetric: bool) 
             previous = (axis, target)
         if place not in axes:
             kept.append(target)  # type: ignore[arg-type]
-    for axis in _together(world, gone, field):
-        base, field, hidden = _into_base(world, axis, base, field, hidden, symmetric=symmetric)
+    for axis in _together(world, gone, field, hidden):
+        base = _into_base(world, axis, base, symmetric=symmetric)
     shape = tuple(size for place, size in enumerate(array.shape) if place not in axes)
     products = tuple(tuple(product) for product in kept)
     return Units(shape, products, base, tuple(field), world.family(), tuple(hidden), array.frame)
 
 
-def _together(world: World, axes: Sequence[Axis], field: list[Interval | None]) -> list[Axis]:
+def _together(world: World, axes: Sequence[Axis], field: list[Interval | None], hidden: list[bool]) -> list[Axis]:
     """Merge those axes that carry the same axis of the input."""
     alone = [axis for axis in axes if sum(axis.carries(i) for i in range(world.rank)) == 0]
     result, moving = alone, [axis for axis in axes if axis not in alone]
@@ -67,6 +67,7 @@ def _together(world: World, axes: Sequence[Axis], field: list[Interval | None]) 
         for axis in (first, *mates):
             for i, step in enumerate(axis.step):
                 field[i] = widen(field[i], None if step is None else step * (axis.size - 1))
+                hidden[i] |= axis.carries(i) and bool((axis.padded != UNSEEN).any())
         whole = first
         if mates:
             whole, _ = merge([first, *mates], [None] * world.rank, world.modulus)
@@ -74,16 +75,10 @@ def _together(world: World, axes: Sequence[Axis], field: list[Interval | None]) 
     return result
 
 
-def _into_base(
-    world: World, axis: Axis, base: Axis, field: list[Interval | None], hidden: list[bool], *, symmetric: bool
-) -> tuple[Axis, list[Interval | None], list[bool]]:
+def _into_base(world: World, axis: Axis, base: Axis, *, symmetric: bool) -> Axis:
     steps = (Fraction(0),) * world.rank
     index = np.arange(axis.size)[None]
     seen = gather(world, axis, index, base.period[:, 0], symmetric=symmetric, step=steps)
     period = np.gcd(base.period, seen.period) if axis.size else np.ones_like(base.period)
-    for i in range(world.rank):
-        if axis.carries(i) and (axis.padded != UNSEEN).any():
-            hidden[i] = True
     at = reduced(base.at + seen.at, period)
-    hull = base.hull + seen.hull
-    return Axis(base.label, at, period, np.array([UNSEEN], np.int8), steps, hull), field, hidden
+    return Axis(base.label, at, period, np.array([UNSEEN], np.int8), steps, base.hull + seen.hull)
