@@ -69,6 +69,14 @@ MAPS = {
     ),
     "residual": (lambda p, x: x + conv(p, x), Told(3, **padded(1, 1))),
     "side by side": (lambda p, x: jnp.concatenate([x, conv(p, x)], -1), Told(3, **padded(1, 1))),
+    "side by side with a roll": (  # the widest field is that of both
+        lambda p, x: jnp.concatenate([x, jnp.roll(x, 1, 0)], -1) @ part(p, 8, 3),
+        Told(2, half(-1), interior=shift(margin=(1, 0))),
+    ),
+    "phases side by side": (
+        lambda p, x: jnp.concatenate([x[::2], x[1::2]], -1) @ part(p, 8, 3),
+        Told(2, half(1), 2, circular=shift(2), interior=shift(2, 1, (0, 0))),
+    ),
     "dense on channels": (lambda p, x: x @ part(p, 4, 7), Told()),
     "einsum": (lambda p, x: jnp.einsum("hc,cd->dh", x, part(p, 4, 7)), Told(axis=1)),
     "channels last to first": (lambda p, x: x.T, Told(axis=1)),
@@ -84,6 +92,10 @@ MAPS = {
     ),
     "all positions, dense": (
         lambda p, x: x.ravel() @ part(p, N * 4, 5),
+        Told(N, half(11), None, (0, 0), NONE, NONE, None),
+    ),
+    "all positions, dense with a sum of kernels": (
+        lambda p, x: x.ravel() @ (part(p, N * 4, 5) + part(p[7:], N * 4, 5)),
         Told(N, half(11), None, (0, 0), NONE, NONE, None),
     ),
     "mean of same": (  # each of 12 units sees 3: -1 ... 12
