@@ -46,7 +46,7 @@ def examine(facts: Any, truth: Truth, *, folds: bool = False) -> Verdict:
         found = Verdict()
         _receptive_field(found, claim, truth, i, folds)
         _circular(found, claim, truth, i)
-        _interior(found, claim, truth, i)
+        _interior(found, claim, truth, i, folds)
         _padding(found, claim, truth, i)
         verdict.checked += found.checked
         verdict.wrong += [f"axis {i}: {fault}" for fault in found.wrong]
@@ -62,9 +62,9 @@ def interval(claim: Any, unit: int) -> tuple[Fraction, Fraction]:
 def _receptive_field(verdict: Verdict, claim: Any, truth: Truth, i: int, folds: bool) -> None:
     """Compare receptive fields.
 
-    No unit depends on a position outside its interval; where the network folds borders, this is said only of units
-    that the claimed interior holds and that saw no padding. Over all units that saw no padding, lie in the interior
-    and have their interval inside the input, the first position seen comes within less than one position of the
+    No unit depends on a position outside its interval; where the network folds borders, this is said only of inner
+    units: those that saw no padding, that the claimed interior holds, and whose interval lies inside the input. Over
+    all inner units the first position seen comes within less than one position of the
     interval's begin, and the last of its end: exactly there, where these are whole numbers. The widest of those units
     sees as many positions as claimed.
     """
@@ -86,9 +86,10 @@ def _receptive_field(verdict: Verdict, claim: Any, truth: Truth, i: int, folds: 
         begin, end = interval(claim, unit)
         hull = np.flatnonzero(sees[:, unit])
         outside = [int(p) for p in hull if not begin <= p <= end]
-        if outside and (unit in inner or not folds):
+        whole = unit in inner and math.ceil(begin) >= 0 and math.floor(end) <= n - 1
+        if outside and (whole or not folds):
             faults.append(f"unit {unit}, claimed {begin}..{end}, depends on {outside[:4]}")
-        if unit in inner and math.ceil(begin) >= 0 and math.floor(end) <= n - 1:
+        if whole:
             low, high = (int(hull[0]), int(hull[-1])) if len(hull) else (n, -1)
             gaps.append((low - begin, end - high))
             widths.append(max(high - low + 1, 0))
@@ -142,13 +143,14 @@ def _circular(verdict: Verdict, claim: Any, truth: Truth, i: int) -> None:
     verdict.add(f"circular {contract.kind}", faults)
 
 
-def _interior(verdict: Verdict, claim: Any, truth: Truth, i: int) -> None:
+def _interior(verdict: Verdict, claim: Any, truth: Truth, i: int, folds: bool) -> None:
     """Compare what shifts with unknown content do.
 
     Every multiple of the lattice moves the units inside the margins as claimed. No smaller shift moves all of them.
     The margins are tight: one unit more at either border is not what it was before the shift by the lattice. Where no
     guarantee is claimed, no shift by p makes any unit j (that depends on the input) another unit j' for all inputs,
-    but where both saw padding: a maximum over two values and a border is the same at either border.
+    except at borders by chance, where a maximum does not mind the order of its values: not where both saw padding, nor
+    for one unit alone in a network that folds borders.
     """
     contract, n = claim.interior, truth.positions(i)
     if contract.kind == "unknown":
@@ -168,7 +170,13 @@ def _interior(verdict: Verdict, claim: Any, truth: Truth, i: int) -> None:
         if truth.padded is not None:
             at_border = truth.padding(i, claim.axis)
             pairs = pairs & ~(at_border[:, None] & at_border)
-        free = np.argwhere(pairs[1:] & varies[:, None])
+        pairs = pairs & varies[:, None]
+        if folds:
+            neighbours = np.zeros_like(pairs)
+            neighbours[:, 1:, 1:] = pairs[:, :-1, :-1]
+            neighbours[:, :-1, :-1] |= pairs[:, 1:, 1:]
+            pairs = pairs & neighbours
+        free = np.argwhere(pairs[1:])
         faults = [] if not len(free) else [f"shifts by {free[0][0] + 1} make unit {free[0][1]} unit {free[0][2]}"]
         verdict.add(kind, faults)
         return

@@ -5,7 +5,7 @@ that no extremum of extrema, and no mean of means, collapses into one.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import jax
@@ -52,6 +52,10 @@ class Map:
 
     def put(self, x: Array, order: tuple[str, ...] | None = None) -> "Map":
         return Map(x, order or self.order, self.pads)
+
+    def without(self, *letters: str) -> "Map":
+        """The map, along whose axes of these names the input's positions no longer run: their padding is nobody's."""
+        return replace(self, pads=self.pads and {**self.pads, **dict.fromkeys(letters, 0.0)})
 
     @property
     def channels_last(self) -> bool:

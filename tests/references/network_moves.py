@@ -98,7 +98,7 @@ class Sort(Layer):
     letter: str = "h"
 
     def __call__(self, m: Map, weights: Weights) -> Map:
-        return m.put(bend(jnp.sort(m.x, m.at(self.letter))))
+        return m.put(bend(jnp.sort(m.x, m.at(self.letter)))).without(self.letter)
 
 
 def run(layers: tuple[Layer, ...], m: Map, weights: Weights) -> Map:
@@ -198,7 +198,7 @@ class GlobalPool(Layer):
         x = m.x if self.op == "avg" else m.x + 9 * jnp.sin(5 * m.x)  # so that any unit may be the extreme one
         y = reduce(x, tuple(m.at(letter) for letter in self.letters), keepdims=self.keep)
         order = tuple(letter for letter in m.order if self.keep or letter not in self.letters)
-        return m.put(bend(y), order)
+        return m.put(bend(y), order).without(*self.letters)
 
 
 @dataclass(frozen=True, repr=False)
