@@ -146,14 +146,23 @@ def _bodies(name: str, params: dict[str, Any], taken: list[Value]) -> list[tuple
         inner = next(iter(core.jaxprs_in_params(params)))
         return [(inner, taken)] if len(inner.invars) == len(taken) else []
     if name == "scan":
-        inner, kept, carried = params["jaxpr"].jaxpr, params["num_consts"], params["num_carry"]
+        if "ft_in" in params:  # newer jax
+            kept, carried = (len(part) for part in params["ft_in"].unpack()[:2])
+        else:
+            kept, carried = params["num_consts"], params["num_carry"]
+        inner = _plain(params["jaxpr"])
         return [(inner, _turning(inner, taken, kept, kept + carried))]
     if name == "while":
-        inner, skipped, kept = params["body_jaxpr"].jaxpr, params["cond_nconsts"], params["body_nconsts"]
+        inner, skipped, kept = _plain(params["body_jaxpr"]), params["cond_nconsts"], params["body_nconsts"]
         return [(inner, _turning(inner, taken[skipped:], kept, len(inner.invars)))]
     if name == "cond":
-        return [(branch.jaxpr, taken[1:]) for branch in params["branches"]]
+        return [(_plain(branch), taken[1:]) for branch in params["branches"]]
     return []
+
+
+def _plain(jaxpr: Any) -> core.Jaxpr:
+    """Return a jaxpr without the constants that it may bring."""
+    return getattr(jaxpr, "jaxpr", jaxpr)
 
 
 def _turning(body: core.Jaxpr, given: Sequence[Value], start: int, end: int) -> list[Value]:

@@ -244,6 +244,13 @@ def test_vmap_leaves_names_alone():
     assert names == ["conv1", "relu1", "flatten1", "dense1"]
 
 
+def test_what_a_loop_carries_depends_on_the_input_from_its_second_turn_on():
+    def fn(params, x):
+        return jax.lax.scan(lambda total, row: (jnp.tanh(total) + row, None), jnp.zeros(3), x)[0]
+
+    assert [layer.op for layer in summarize(fn, {}, struct(8, 3), spatial_axes=(-2,)).layers] == ["tanh", "add"]
+
+
 def test_parameters_that_nothing_uses_are_counted():
     summary = summarize(lambda params, x: 2 * x, {"lost": {"kernel": struct(3, 3)}}, struct(8, 8, 1))
     assert rows(summary)[-1] == ("lost", "unused", (), 9)
