@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from jaxcnn.analysis.moves import absorbed, single
+from jaxcnn.analysis.products import split
 from jaxcnn.analysis.units import (
     NOTHING,
     Axis,
@@ -18,7 +19,6 @@ from jaxcnn.analysis.units import (
     lowest_common,
     number,
     reduced,
-    split,
 )
 from jaxcnn.analysis.world import World
 

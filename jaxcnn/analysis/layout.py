@@ -10,8 +10,9 @@ import numpy as np
 from jaxcnn.analysis.joining import joined
 from jaxcnn.analysis.moves import absorbed, along
 from jaxcnn.analysis.orbit import chosen
+from jaxcnn.analysis.products import split
 from jaxcnn.analysis.rules import rule, shape_of
-from jaxcnn.analysis.units import Axis, Units, Unknown, split, widen
+from jaxcnn.analysis.units import Axis, Units, Unknown, widen
 from jaxcnn.analysis.world import World
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxcnn.analysis.units import NOTHING, SEEN, UNSEEN, Axis, Interval, Units, merge, reduced
+from jaxcnn.analysis.products import merge
+from jaxcnn.analysis.units import NOTHING, SEEN, UNSEEN, Axis, Interval, Units, reduced
 from jaxcnn.analysis.world import World
 
 

@@ -7,7 +7,8 @@ from fractions import Fraction
 import numpy as np
 
 from jaxcnn.analysis.combine import gather
-from jaxcnn.analysis.units import UNSEEN, Axis, Interval, Units, merge, reduced, widen
+from jaxcnn.analysis.products import merge
+from jaxcnn.analysis.units import UNSEEN, Axis, Interval, Units, reduced, widen
 from jaxcnn.analysis.world import World
 
 

@@ -1,0 +1,124 @@
+"""An axis as the product of several, and several as one: what a reshape does to positions."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from jaxcnn.analysis.units import (
+    MAYBE,
+    SEEN,
+    UNSEEN,
+    Axis,
+    Interval,
+    Unknown,
+    either,
+    lowest_common,
+    number,
+    reduced,
+    widen,
+)
+
+
+def merge(
+    axes: Sequence[Axis], field: Sequence[Interval | None], modulus: np.ndarray
+) -> tuple[Axis, list[Interval | None]]:
+    """Write a product of axes as one axis.
+
+    Args:
+        axes: Outermost first, at least one.
+        field: The array's.
+        modulus: `World.modulus`.
+
+    Returns:
+        The axis; and the field, widened where an inner axis repeats what it sees.
+
+    Example:
+        >>> from jaxcnn.analysis.world import World
+        >>> world = World([2], circular=True)
+        >>> (rows,) = world.input((2, 1), [0]).axes[0]
+        >>> merged, field = merge([rows, *world.uniform(2)], [(Fraction(0), Fraction(0))], world.modulus)
+        >>> merged.at.tolist(), [str(merged.step[0])], [str(end) for end in field[0]]
+        ([[0, 0, 1, 1]], ['1/2'], ['-1/2', '0'])
+    """
+    whole, field = axes[0], list(field)
+    for inner in axes[1:]:
+        n = inner.size
+        if inner.whole is not None and inner.whole[0] is whole:
+            whole = inner.whole[1]
+            continue
+        outer, within = np.repeat(np.arange(whole.size), n), np.tile(np.arange(n), whole.size)
+        step: list[Fraction | None] = []
+        for i, (coarse, fine) in enumerate(zip(whole.step, inner.step, strict=True)):
+            if coarse is None or fine is None:
+                step.append(None)
+            elif n == 1 or whole.size == 1:
+                step.append(coarse if n == 1 else fine)
+            elif coarse == n * fine:
+                step.append(fine)
+            elif fine == 0:  # a position n times over: nearest-neighbour up-sampling
+                step.append(coarse / n)
+                field[i] = widen(field[i], -coarse / n * (n - 1))
+            else:
+                step.append(None)
+        whole = Axis(
+            number(np.stack([whole.label[outer], inner.label[within]], 1)),
+            reduced(whole.at[:, outer] + inner.at[:, within], modulus[:, None]),
+            np.gcd(whole.period[:, outer], inner.period[:, within]),
+            either(whole.padded[outer], inner.padded[within]),
+            tuple(step),
+            whole.hull[..., outer] + inner.hull[..., within],
+        )
+    return whole, field
+
+
+def split(axis: Axis, outer: int) -> tuple[Axis, Axis]:
+    """Write an axis as a product of `outer` positions and the rest.
+
+    Args:
+        axis: Its size is divisible by `outer`.
+        outer: Size of the first.
+
+    Returns:
+        Both axes; the inner one remembers the whole, which `merge` gives back.
+
+    Raises:
+        Unknown: Shifts that are no sum over the two axes.
+
+    Example:
+        >>> from jaxcnn.analysis.world import World
+        >>> coarse, fine = split(World([4], circular=True).input((4, 1), [0]).axes[0][0], 2)
+        >>> coarse.at.tolist(), fine.at.tolist()
+        ([[0, 2]], [[0, 1]])
+    """
+    shape = (outer, axis.size // outer)
+    label, padded = axis.label.reshape(shape), axis.padded.reshape(shape)
+    at, period = axis.at.reshape(-1, *shape), axis.period.reshape(-1, *shape)
+    coarse_at, fine_at = np.zeros(at.shape[:2], np.int64), np.zeros((len(at), shape[1]), np.int64)
+    for i in range(len(at)):  # shifts of constants say nothing: read them off rows and columns of maps
+        moves = period[i] != 1
+        row = int(moves.sum(1).argmax())
+        fine_at[i] = at[i, row] - at[i, row, moves[row].argmax()]
+        column = moves.argmax(1)
+        coarse_at[i] = at[i, np.arange(outer), column] - fine_at[i, column]
+    off = coarse_at[:, :, None] + fine_at[:, None, :] - at
+    if reduced(off, period).any():
+        raise Unknown("an axis split where its positions are no sum")
+    steps = [(None, None) if step is None else (step * shape[1], step) for step in axis.step]
+    hull = axis.hull.reshape(2, -1, *shape)
+    with np.errstate(invalid="ignore"):
+        fine_hull = (hull - hull[..., :1])[:, :, 0]
+        if not (hull == hull[..., :1] + fine_hull[:, :, None]).all():  # no sum: as if all were seen
+            hull = np.zeros_like(hull) + np.array([0.0, np.inf]).reshape(2, 1, 1, 1)
+            fine_hull = np.zeros_like(fine_hull)
+    coarse_step = tuple(step[0] for step in steps)
+    coarse = Axis(number(label), coarse_at, lowest_common(period), _blurred(padded), coarse_step, hull[..., 0])
+    fine_period = lowest_common(period.swapaxes(1, 2))
+    fine_step = tuple(step[1] for step in steps)
+    fine = Axis(number(label.T), fine_at, fine_period, _blurred(padded.T), fine_step, fine_hull, (coarse, axis))
+    return coarse, fine
+
+
+def _blurred(padded: np.ndarray) -> np.ndarray:
+    """Say of each row whether all of it saw padding, or none, or some: which, only the whole knows."""
+    return np.where((padded == SEEN).all(1), SEEN, np.where((padded == UNSEEN).all(1), UNSEEN, MAYBE)).astype(np.int8)
