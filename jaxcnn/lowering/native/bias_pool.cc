@@ -85,7 +85,7 @@ JAXCNN_AVX512 void spread_vectors(const T* y, const uint8_t* winner, const T* dy
     const __m512i index = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(some, winner + at));
     const __mmask16 through = _mm512_cmp_ps_mask(load16(y + at, some), _mm512_setzero_ps(), _CMP_GT_OQ);
     const __m512 value = load16(dy + at, through & some);
-    _mm512_mask_storeu_ps(sums + at, some, _mm512_add_ps(_mm512_maskz_loadu_ps(some, sums + at), value));
+    _mm512_storeu_ps(sums + at, _mm512_add_ps(_mm512_loadu_ps(sums + at), value));
     T* const taps[4] = {dx.first + at, dx.second + at, dx.third + at, dx.fourth + at};
     for (int tap = 0; tap < 4; ++tap)
       store16(taps[tap], _mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask(index, _mm512_set1_epi32(tap)), value), some);
@@ -171,7 +171,7 @@ ffi::Error bias_relu_pool_backward(ffi::ThreadPool threads, Buffer y, Buffer win
     const auto* const winners = static_cast<const uint8_t*>(winner.untyped_data());
     auto *const to = static_cast<T*>(dx->untyped_data()), *const total = static_cast<T*>(dbias->untyped_data());
     if (of.rows % 2 || of.columns % 2) std::fill(to, to + dx->element_count(), T{});
-    const int64_t stride = (of.channels + 15) / 16 * 16;  // no two parts write the same line of a cache
+    const int64_t stride = (of.channels + 15) / 16 * 16;  // whole vectors
     std::vector<float> sums(kParts * stride, 0.f);
     const auto spread = have_avx512() ? spread_vectors<T> : spread_any<T>;
     for_each_part(threads, kParts, of.many_cores(), [&](int64_t part) {
