@@ -200,7 +200,7 @@ def _dependence(
 
 def _padding(run: Runner, bases: np.ndarray, trials: int) -> list[list[np.ndarray]]:
     """Change the padding of one axis at a time, and see what changes."""
-    values = np.array([0.0, -7.3, 9.1, 0.37])
+    values = np.array([0.0, -7.3, 9.1, 0.37, -61, 58])
     changed = []
     for axis in (0, 1):
         x = np.repeat(bases, len(values), 0)
