@@ -7,6 +7,8 @@ import pytest
 from jax import lax
 from references.told import ANY, NONE, Told, facts, half, interior, padded, part, shift, still
 
+from jaxcnn import functional as F
+
 N = 12
 
 
@@ -29,6 +31,11 @@ def conv(p, x, taps=3, strides=1, padding="SAME", groups=1, **options):
 
 def wrap(x, low, high):
     return jnp.concatenate([x[len(x) - low :], x, x[:high]])
+
+
+def batch_norm(p, x, *, training):
+    four = [part(p[i:], 4) for i in range(4)]
+    return F.batch_norm(x, *four, training=training, momentum=0.9, epsilon=1e-5)[0]
 
 
 def pool(x, taps=2, strides=2, padding="VALID", **options):
@@ -76,6 +83,24 @@ MAPS = {
     "phases side by side": (
         lambda p, x: jnp.concatenate([x[::2], x[1::2]], -1) @ part(p, 8, 3),
         Told(2, half(1), 2, circular=shift(2), interior=shift(2, 1, (0, 0))),
+    ),
+    "our batch norm": (lambda p, x: batch_norm(p, x, training=False), Told()),
+    "our batch norm in training": (
+        lambda p, x: batch_norm(p, x, training=True),
+        Told(ANY, ANY, ANY, (0, 0), interior=NONE),
+    ),
+    "our max pool": (  # 0 to 4, 5 to 9, and 10 to 14, of which 12 to 14 are not there
+        lambda p, x: F.max_pool(x, (5,), ceil_mode=True),
+        Told(5, 2, 5, **padded(0, 1, 5)),
+    ),
+    "our mean pool": (lambda p, x: F.avg_pool(x, (3,), strides=1, padding=1), Told(3, **padded(1, 1))),
+    "our convolution": (
+        lambda p, x: F.conv(x, part(p, 3, 4, 2), part(p, 2), activation="relu"),
+        Told(3, **padded(1, 1)),
+    ),
+    "our circular convolution": (
+        lambda p, x: F.conv(x, part(p, 3, 4, 2), strides=2, padding_mode="circular"),
+        Told(3, 1, 2, circular=shift(2), interior=shift(2, 1, (0, 1))),  # SAME pads one at the end
     ),
     "dense on channels": (lambda p, x: x @ part(p, 4, 7), Told()),
     "einsum": (lambda p, x: jnp.einsum("hc,cd->dh", x, part(p, 4, 7)), Told(axis=1)),
@@ -151,6 +176,7 @@ ROWS = {
     "every other, later": (lambda p, x: x[1::2], Told(1, 1, 2, (0, 0), shift(2), shift(2, 1, (0, 0)))),
     "one position": (lambda p, x: x[4], Told(1, 4, None, (0, 0), NONE, NONE, None)),
     "static dynamic slice": (lambda p, x: lax.dynamic_slice(x, (2,), (8,)), Told(1, 2, **interior(0, 0))),
+    "take one": (lambda p, x: jnp.take(x, 4), Told(1, 4, None, (0, 0), NONE, NONE, None)),
     "take": (lambda p, x: jnp.take(x, np.arange(1, 9)), Told(1, 1, **interior(0, 0))),
     "take every other": (
         lambda p, x: jnp.take(x, np.arange(0, N, 2)),

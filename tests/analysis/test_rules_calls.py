@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax import lax
 from references.told import ANY, EVERYWHERE, NONE, UNKNOWN, Told, facts, half, padded, part, shift
@@ -108,6 +109,14 @@ SAFE = {
     "gather at parameters": (lambda p, x: x[jnp.int32(p[:5])], (), ()),
     "gather at the input": (lambda p, x: p[jnp.int32(x)], (shift(),), (shift(margin=(0, 0)),)),
     "sorted": (lambda p, x: jnp.sort(x), (("invariant", 1),), ()),
+    "sum with the sorted": (lambda p, x: x + jnp.sort(x), (), ()),
+    "mask": (
+        lambda p, x: x * jnp.concatenate([jnp.zeros(6), jnp.ones(6)]), (), (shift(margin=(0, 6)), shift(margin=(6, 0)))
+    ),
+    "after a ramp": (lambda p, x: jnp.concatenate([np.arange(20.0), x]), (), (shift(margin=(20, 0)),)),
+    "repeated mask": (
+        lambda p, x: x * jnp.concatenate([p[:6], p[:6]]), (shift(6, 6),), (shift(6, 6, (0, 0)),)
+    ),
     "convolved with the input": (
         lambda p, x: lax.conv_general_dilated(p[None, None, :40], x[None, None], (1,), "VALID"), (), ()
     ),
