@@ -225,6 +225,8 @@ def test_a_row_ends_with_its_own_output():
     ]
     branches = summarize(lambda p, x: F.conv(x, p) + 2 * x, struct(3, 3, 3, 3), struct(4, 4, 3))
     assert [layer.op for layer in branches.layers] == ["conv", "add"]
+    beside = summarize(lambda p, x: F.conv(x, p) + F.conv(2 * x, p), struct(3, 3, 3, 3), struct(4, 4, 3))
+    assert [layer.op for layer in beside.layers] == ["conv", "mul", "conv", "add"]
 
 
 def test_what_only_adds_an_axis_is_no_row():

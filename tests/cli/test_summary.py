@@ -168,6 +168,12 @@ def test_compiled(command) -> None:
     assert "xla_flops" not in document(command, "conv3(4) same", "--input", "8x8x1")["totals"]
 
 
+NORMED = [
+    ("conv", [16, 16, 8]), ("norm", [16, 16, 8]), ("relu", [16, 16, 8]), ("flatten", [2048]), ("dense", [10]),
+]  # fmt: skip
+"""Of a network with a batch norm and a dropout, in evaluation."""
+
+
 @pytest.mark.parametrize(
     ("target", "rows", "parameters"),
     [
@@ -175,12 +181,12 @@ def test_compiled(command) -> None:
         ("jitted", [("conv", [32, 32, 10]), ("relu", [32, 32, 10]), ("global avg pool", [10])], 0),
         ("one_image", [("conv", [14, 14, 10])], 0),
         ("switched", [("mul", [32, 32, 3])], 0),
-        ("linen_module", [("conv", [16, 16, 8]), ("norm", [16, 16, 8]), ("relu", [16, 16, 8])], 20_730),
-        ("nnx_module", [("conv", [16, 16, 8]), ("norm", [16, 16, 8]), ("relu", [16, 16, 8])], 20_730),
-        ("make", [("conv", [16, 16, 8]), ("norm", [16, 16, 8]), ("relu", [16, 16, 8])], 20_730),
-        ("Nnx", [("conv", [16, 16, 8]), ("norm", [16, 16, 8]), ("relu", [16, 16, 8])], 20_730),
-        ("Linen", [("conv", [16, 16, 8]), ("norm", [16, 16, 8]), ("relu", [16, 16, 8])], 20_730),
-        ("Switched", [("conv", [16, 16, 8]), ("norm", [16, 16, 8]), ("relu", [16, 16, 8])], 20_730),
+        ("linen_module", NORMED, 20_730),
+        ("nnx_module", NORMED, 20_730),
+        ("make", NORMED, 20_730),
+        ("Nnx", NORMED, 20_730),
+        ("Linen", NORMED, 20_730),
+        ("Switched", NORMED, 20_730),
         ("Ours", [("conv", [32, 32, 8])], 224),
         ("tree", [("conv", [32, 32, 4])], 108),
         ("Tree", [("conv", [32, 32, 4])], 108),
@@ -189,8 +195,9 @@ def test_compiled(command) -> None:
 def test_a_network_of_the_users_own(command, own: Path, target: str, rows: list, parameters: int) -> None:
     told = document(command, f"own_networks:{target}", "--input", "32x32x3")
     assert told["input"] == [32, 32, 3]
-    assert [(layer["op"], layer["shape"]) for layer in told["layers"]][: len(rows)] == rows
+    assert [(layer["op"], layer["shape"]) for layer in told["layers"]] == rows
     assert told["totals"]["parameters"] == parameters
+    assert told["unknown"] == {}
 
 
 def test_own_networks_on_other_inputs(command, own: Path) -> None:
@@ -199,6 +206,36 @@ def test_own_networks_on_other_inputs(command, own: Path) -> None:
     assert (told["input"], told["layers"][0]["shape"]) == ([3, 9, 8], [8, 7, 6])
     assert document(command, "own_networks:fn", "--batch", "4")["examples"] == 4
     assert document(command, "own_networks:one_image", "--batch", "0")["examples"] == 1
+
+
+EQUINOX = """
+import equinox as eqx, jax
+
+class Net(eqx.Module):
+    conv: eqx.nn.Conv2d
+    dropout: eqx.nn.Dropout
+    head: eqx.nn.Linear
+
+    def __init__(self):
+        one, two = jax.random.split(jax.random.key(0))
+        self.conv = eqx.nn.Conv2d(3, 8, 3, stride=2, padding=1, key=one)
+        self.dropout = eqx.nn.Dropout(0.5)
+        self.head = eqx.nn.Linear(2048, 10, key=two)
+
+    def __call__(self, x, *, key=None):
+        return self.head(self.dropout(jax.nn.relu(self.conv(x)), key=key).reshape(-1))
+"""
+
+
+def test_an_equinox_network(command, own: Path) -> None:
+    (own / "own_equinox.py").write_text(EQUINOX)
+    told = document(command, "own_equinox:Net", "--channels-first", "--input", "3x32x32")
+    assert [(layer["name"], layer["op"], layer["shape"], layer["parameters"]) for layer in told["layers"]] == [
+        ("conv", "conv", [8, 16, 16], 224),
+        ("relu1", "relu", [8, 16, 16], 0),
+        ("flatten1", "flatten", [2048], 0),
+        ("head", "dense", [10], 20_490),
+    ]
 
 
 @pytest.mark.parametrize(
