@@ -15,7 +15,7 @@ from jaxcnn.analysis.combine import pair
 from jaxcnn.analysis.constants import MOST, evaluate
 from jaxcnn.analysis.joining import joined
 from jaxcnn.analysis.moves import absorbed, along
-from jaxcnn.analysis.rules import RULES
+from jaxcnn.analysis.rules import RULES, scan_sizes
 from jaxcnn.analysis.units import Units, Unknown
 from jaxcnn.analysis.world import World
 
@@ -191,7 +191,7 @@ def _by_function(reader: Reader, equation: Any, operands: Any, scope: str, repea
 
 def _scan(reader: Reader, equation: Any, operands: Any, scope: str, repeats: int | None) -> list[Units | None]:
     params = equation.params
-    length, constants, carried = params["length"], params["num_consts"], params["num_carry"]
+    length, (constants, carried) = params["length"], scan_sizes(params)
     fixed, carry, stacked = operands[:constants], operands[constants:][:carried], operands[constants + carried :]
     if length > MOST_UNROLLED or any(array is None for array in stacked):
         raise Unknown("a long loop")

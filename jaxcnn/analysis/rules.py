@@ -44,6 +44,27 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     return enter
 
 
+def scan_sizes(params: dict[str, Any]) -> tuple[int, int]:
+    """Return how many constants a scan has, and how many arrays it carries.
+
+    Args:
+        params: Of its equation.
+
+    Returns:
+        Both numbers.
+
+    Example:
+        >>> import jax
+        >>> scan = jax.make_jaxpr(lambda x: jax.lax.scan(lambda c, _: (2 * c, c), x, length=3))(1.0).eqns[-1]
+        >>> scan_sizes(scan.params)
+        (0, 1)
+    """
+    if "ft_in" in params:  # jax 0.12
+        constants, carried, _ = params["ft_in"].unpack()
+        return len(constants), len(carried)
+    return params["num_consts"], params["num_carry"]
+
+
 def shape_of(equation: Any) -> tuple[int, ...]:
     """Return the shape of an equation's first result.
 
