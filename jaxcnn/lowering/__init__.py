@@ -6,7 +6,8 @@ program gains: gradients of any order, vmap, scan and remat are untouched. There
 - `onednn` (Linux on x86-64): oneDNN's forward, input-gradient and kernel-gradient convolutions, called through XLA's
   foreign function interface; on a processor with AMX also kernels of our own, for bfloat16 and for float32, whose
   products are there sums of bfloat16 products, as exact as its own (`precision="highest"` asks for the processor's).
-  Batch norm and max pools of `jaxcnn.functional` run as fused kernels in training.
+  Few channels, and 3x3 filters for each channel in bfloat16, have kernels without matrices (AVX-512), which run side by
+  side. Batch norm, bias with ReLU and max pools of `jaxcnn.functional` run as fused kernels in training.
 - `canonical` (everywhere): XLA's own convolution, with the transposes written out that its fast path needs.
 - `xla`: XLA's own rule, untouched.
 

@@ -84,7 +84,8 @@ class BroadcastKernelGradient : public Direct {
     for (int64_t k = 0; k < s_.out_channels; k += 16)
       for_each_block([&](int64_t row, int64_t begin, int64_t numbers) {
         choose(numbers, std::make_index_sequence<kMost>())(
-            {x + row * map_.down() + begin, dy + k, s_.out_rows, s_.out_columns, s_.in_channels, map_.down(), s_.out_channels},
+            {x + row * map_.down() + begin, dy + k, s_.out_rows, s_.out_columns, s_.in_channels, map_.down(),
+             s_.out_channels},
             sums);
         sums += 16 * numbers;
       });
@@ -113,7 +114,8 @@ class BroadcastKernelGradient : public Direct {
 }  // namespace
 
 std::unique_ptr<Direct> broadcast_kernel_gradient(const DirectShape& s) {
-  if (!have_avx512() || s.half || s.out_channels % 16 || s.in_channels > 12 || s.kernel_columns * s.in_channels < 16) return nullptr;
+  const bool few = s.in_channels <= 12 && s.kernel_columns * s.in_channels >= 16;  // else oneDNN's is as fast
+  if (!have_avx512() || s.half || !few || s.out_channels % 16) return nullptr;
   auto ours = std::make_unique<BroadcastKernelGradient>(s);
   return ours->laid_floats() + ours->sums() <= kLaidFloats ? std::move(ours) : nullptr;
 }

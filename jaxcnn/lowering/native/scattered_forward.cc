@@ -141,8 +141,8 @@ class ScatteredForward : public Direct {
 }  // namespace
 
 std::unique_ptr<Direct> scattered_forward(const DirectShape& s) {
-  if (!have_avx512() || s.half || s.in_channels < 8 || s.out_channels >= 16 || s.out_channels * s.kernel_columns > 16 * kMostVectors)
-    return nullptr;
+  const int64_t across = s.out_channels * s.kernel_columns;
+  if (!have_avx512() || s.half || s.in_channels < 8 || s.out_channels >= 16 || across > 16 * kMostVectors) return nullptr;
   auto ours = std::make_unique<ScatteredForward>(s);
   return ours->canvas() <= kCanvasFloats ? std::move(ours) : nullptr;
 }
