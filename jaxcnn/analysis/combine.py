@@ -1,7 +1,7 @@
 """What units compute that are made of other units: element by element, over windows, and by reduction."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -34,6 +34,7 @@ def gather(
     *,
     symmetric: bool,
     step: Sequence[Fraction | None],
+    idempotent: bool = False,
     weight: np.ndarray | None = None,
 ) -> Axis:
     """Return the positions that see several positions of an axis each, in order.
@@ -48,6 +49,7 @@ def gather(
         base: (k,) periods that all units have.
         symmetric: The order of taps does not matter: over a whole circle nothing is left that moves.
         step: Of the new axis.
+        idempotent: Nor does it matter how often a tap is seen, as in a maximum.
         weight: (n, taps) names of the numbers that each tap is multiplied by, where those differ between units.
 
     Returns:
@@ -76,7 +78,7 @@ def gather(
         if pace and pace.denominator == 1:  # count from the first tap, though it is a constant: units are evenly spaced
             at[i] -= int(pace) * (np.take_along_axis(index, first, 1) - index[:, :1])[:, 0]
     if symmetric and world.circular:
-        period = _symmetric_periods(label, rows, period)
+        period = _symmetric_periods(label, rows, period, np.unique if idempotent else np.sort)
     if weight is not None:
         rows.append(weight)
     return Axis(
@@ -94,8 +96,10 @@ def _largest(periods: np.ndarray) -> np.ndarray:
     return np.where(periods == 0, np.iinfo(np.int64).max, periods).argmax(-1)
 
 
-def _symmetric_periods(label: np.ndarray, rows: list[np.ndarray], period: np.ndarray) -> np.ndarray:
-    """Lower the periods of units that see a set of places which a shift maps onto itself."""
+def _symmetric_periods(
+    label: np.ndarray, rows: list[np.ndarray], period: np.ndarray, listed: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Lower the periods of units that see places, `listed` without an order, which a shift maps onto themselves."""
     period = period.copy()
     for i, whole in enumerate(period.max(1)):
         distances, periods = rows[2 * i], rows[2 * i + 1]
@@ -104,16 +108,19 @@ def _symmetric_periods(label: np.ndarray, rows: list[np.ndarray], period: np.nda
         for unit in range(len(label)):
             others = [row[unit] for j, row in enumerate(rows) if j != 2 * i]
             kind = number(np.stack([label[unit], *others], 1))
-            period[i, unit] = _least_shift(kind, distances[unit], periods[unit], int(period[i, unit]))
+            least = _least_shift(kind, distances[unit], periods[unit], int(period[i, unit]), listed)
+            period[i, unit] = least
     return period
 
 
-def _least_shift(kind: np.ndarray, place: np.ndarray, period: np.ndarray, whole: int) -> int:
+def _least_shift(
+    kind: np.ndarray, place: np.ndarray, period: np.ndarray, whole: int, listed: Callable[[np.ndarray], np.ndarray]
+) -> int:
     """Return the least divisor of `whole` by which a shift of all places changes nothing but their order."""
     scale = whole + 1
-    before = np.sort(kind * scale + place % period)
+    before = listed(kind * scale + place % period)
     for shift in range(1, whole):
-        if whole % shift == 0 and (np.sort(kind * scale + (place + shift) % period) == before).all():
+        if whole % shift == 0 and np.array_equal(listed(kind * scale + (place + shift) % period), before):
             return shift
     return whole
 

@@ -45,7 +45,8 @@ def reduction(world: World, equation: Any, operands: Sequence[Units]) -> list[Un
     if any(operand.depends for operand in operands[len(arrays) :]):
         raise Unknown("an initial value that depends on the input")
     array = arrays[0] if len(arrays) == 1 else pair(world, arrays, arrays[0].shape)
-    return [reduce(world, array, axes, symmetric=True)] * len(equation.outvars)
+    idempotent = equation.primitive.name in ("reduce_max", "reduce_min", "reduce_and", "reduce_or")
+    return [reduce(world, array, axes, symmetric=True, idempotent=idempotent)] * len(equation.outvars)
 
 
 @rule("iota")

@@ -11,7 +11,6 @@ from jaxcnn.analysis.units import (
     UNSEEN,
     Axis,
     Interval,
-    Unknown,
     either,
     lowest_common,
     number,
@@ -82,9 +81,6 @@ def split(axis: Axis, outer: int) -> tuple[Axis, Axis]:
     Returns:
         Both axes; the inner one remembers the whole, which `merge` gives back.
 
-    Raises:
-        Unknown: Shifts that are no sum over the two axes.
-
     Example:
         >>> from jaxcnn.analysis.world import World
         >>> coarse, fine = split(World([4], circular=True).input((4, 1), [0]).axes[0][0], 2)
@@ -94,16 +90,12 @@ def split(axis: Axis, outer: int) -> tuple[Axis, Axis]:
     shape = (outer, axis.size // outer)
     label, padded = axis.label.reshape(shape), axis.padded.reshape(shape)
     at, period = axis.at.reshape(-1, *shape), axis.period.reshape(-1, *shape)
-    coarse_at, fine_at = np.zeros(at.shape[:2], np.int64), np.zeros((len(at), shape[1]), np.int64)
-    for i in range(len(at)):  # shifts of constants say nothing: read them off rows and columns of maps
-        moves = period[i] != 1
-        row = int(moves.sum(1).argmax())
-        fine_at[i] = at[i, row] - at[i, row, moves[row].argmax()]
-        column = moves.argmax(1)
-        coarse_at[i] = at[i, np.arange(outer), column] - fine_at[i, column]
-    off = coarse_at[:, :, None] + fine_at[:, None, :] - at
-    if reduced(off, period).any():
-        raise Unknown("an axis split where its positions are no sum")
+    sums = [_summands(at[i], period[i]) for i in range(len(at))]
+    coarse_at = np.array([coarse for coarse, _ in sums], np.int64).reshape(at.shape[:2])
+    fine_at = np.array([fine for _, fine in sums], np.int64).reshape(len(at), shape[1])
+    off = reduced(coarse_at[:, :, None] + fine_at[:, None, :] - at, period)
+    if off.any():  # units at borders, which count from elsewhere: the same function of another shift has another name
+        label = number(np.stack([label.ravel(), *off.reshape(len(off), -1)], 1)).reshape(shape)
     steps = [(None, None) if step is None else (step * shape[1], step) for step in axis.step]
     hull = axis.hull.reshape(2, -1, *shape)
     with np.errstate(invalid="ignore"):
@@ -117,6 +109,23 @@ def split(axis: Axis, outer: int) -> tuple[Axis, Axis]:
     fine_step = tuple(step[1] for step in steps)
     fine = Axis(number(label.T), fine_at, fine_period, _blurred(padded.T), fine_step, fine_hull, (coarse, axis))
     return coarse, fine
+
+
+def _summands(at: np.ndarray, period: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Write a table of shifts as a sum over rows and columns that is right for as many as can be."""
+    moves = period != 1  # shifts of constants say nothing
+    row = int(moves.sum(1).argmax())
+    column = moves.argmax(1)
+    fine = at[row] - at[row, moves[row].argmax()]
+    sums = [(at[np.arange(len(at)), column] - fine[column], fine)]
+    places = np.flatnonzero(moves.ravel())
+    if len(places) > 1:  # evenly, as in the middle, where no border is
+        first, second = places[len(places) // 2 - 1], places[len(places) // 2]
+        pace = (at.flat[second] - at.flat[first]) // (second - first)
+        fine = pace * np.arange(at.shape[1])
+        sums.append((pace * at.shape[1] * np.arange(len(at)) + at.flat[second] - pace * second, fine))
+    wrong = [np.count_nonzero(reduced(coarse[:, None] + fine - at, period)) for coarse, fine in sums]
+    return sums[int(np.argmin(wrong))]
 
 
 def _blurred(padded: np.ndarray) -> np.ndarray:

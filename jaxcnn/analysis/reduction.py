@@ -12,7 +12,7 @@ from jaxcnn.analysis.units import UNSEEN, Axis, Interval, Units, reduced, widen
 from jaxcnn.analysis.world import World
 
 
-def reduce(world: World, array: Units, axes: Sequence[int], *, symmetric: bool) -> Units:
+def reduce(world: World, array: Units, axes: Sequence[int], *, symmetric: bool, idempotent: bool = False) -> Units:
     """Return what is computed of all units along some axes.
 
     Args:
@@ -20,6 +20,7 @@ def reduce(world: World, array: Units, axes: Sequence[int], *, symmetric: bool) 
         array: The array.
         axes: Positions of the axes that go.
         symmetric: Their order does not matter, as in a sum.
+        idempotent: Nor does it matter how often a unit is there, as in a maximum.
 
     Returns:
         The array without these axes.
@@ -38,7 +39,10 @@ def reduce(world: World, array: Units, axes: Sequence[int], *, symmetric: bool) 
                 stays = outer if target is gone else fine
                 index = index if target is gone else index.T
                 across = fine.step if target is gone else outer.step
-                seen = gather(world, whole[1], index, base.period[:, 0], symmetric=symmetric, step=stays.step)
+                periods = base.period[:, 0]
+                seen = gather(
+                    world, whole[1], index, periods, symmetric=symmetric, step=stays.step, idempotent=idempotent
+                )
                 for i, step in enumerate(across):
                     field[i] = widen(field[i], None if step is None else step * (index.shape[1] - 1))
                 previous[1].pop()
@@ -50,7 +54,7 @@ def reduce(world: World, array: Units, axes: Sequence[int], *, symmetric: bool) 
         if place not in axes:
             kept.append(target)  # type: ignore[arg-type]
     for axis in _together(world, gone, field, hidden):
-        base = _into_base(world, axis, base, symmetric=symmetric)
+        base = _into_base(world, axis, base, symmetric=symmetric, idempotent=idempotent)
     shape = tuple(size for place, size in enumerate(array.shape) if place not in axes)
     products = tuple(tuple(product) for product in kept)
     return Units(shape, products, base, tuple(field), world.family(), tuple(hidden), array.frame)
@@ -76,10 +80,11 @@ def _together(world: World, axes: Sequence[Axis], field: list[Interval | None], 
     return result
 
 
-def _into_base(world: World, axis: Axis, base: Axis, *, symmetric: bool) -> Axis:
+def _into_base(world: World, axis: Axis, base: Axis, *, symmetric: bool, idempotent: bool) -> Axis:
     steps = (Fraction(0),) * world.rank
     index = np.arange(axis.size)[None]
-    seen = gather(world, axis, index, base.period[:, 0], symmetric=symmetric, step=steps)
+    periods = base.period[:, 0]
+    seen = gather(world, axis, index, periods, symmetric=symmetric, step=steps, idempotent=idempotent)
     period = np.gcd(base.period, seen.period) if axis.size else np.ones_like(base.period)
     at = reduced(base.at + seen.at, period)
     return Axis(base.label, at, period, np.array([UNSEEN], np.int8), steps, base.hull + seen.hull)

@@ -10,7 +10,7 @@ from jaxcnn.analysis.combine import gather, pair
 from jaxcnn.analysis.moves import along, dropped, moved, pad, single
 from jaxcnn.analysis.reduction import reduce
 from jaxcnn.analysis.rules import rule, shape_of
-from jaxcnn.analysis.units import Axis, Units, Unknown, widen
+from jaxcnn.analysis.units import MAYBE, SEEN, UNSEEN, Axis, Units, Unknown, widen
 from jaxcnn.analysis.world import World
 
 
@@ -26,6 +26,7 @@ def slide(
     high: int,
     interior: int = 0,
     symmetric: bool,
+    idempotent: bool = False,
     padding: bool = True,
 ) -> Units:
     """Let a window slide along an axis.
@@ -41,6 +42,7 @@ def slide(
         high: Padding after; negative where positions are not read.
         interior: Zeros between two positions.
         symmetric: The order of taps does not matter.
+        idempotent: Nor does it matter how often one is seen.
         padding: Whether what lies outside counts as padding.
 
     Returns:
@@ -65,7 +67,8 @@ def slide(
     shape = (*array.shape[:place], count, *array.shape[place + 1 :])
     if count == 0:
         return world.constant(shape)
-    seen = gather(world, axis, index, array.base.period[:, 0], symmetric=symmetric, step=step)
+    periods = array.base.period[:, 0]
+    seen = gather(world, axis, index, periods, symmetric=symmetric, step=step, idempotent=idempotent)
     axes = (*array.axes[:place], (seen,), *array.axes[place + 1 :])
     return dropped(world, array.replace(shape=shape, axes=axes, field=tuple(field), family=world.family()))
 
@@ -134,6 +137,7 @@ def _window_rule(*names: str) -> None:
                 high=high,
                 interior=(params.get("base_dilation") or ones)[place] - 1,
                 symmetric=True,
+                idempotent=equation.primitive.name in ("reduce_window_max", "reduce_window_min"),
             )
         return [array] * len(equation.outvars)
 
@@ -156,6 +160,7 @@ def pool(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
             low=low,
             high=high + place.overhang[axis],
             symmetric=True,
+            idempotent=True,
         )
         if array.shape[1 + axis] != size:  # `ceil_mode` drops windows that begin after the map
             shape = (*array.shape[: 1 + axis], size, *array.shape[2 + axis :])
@@ -204,16 +209,20 @@ def cumulative(world: World, equation: Any, operands: Sequence[Units]) -> list[U
     n, reverse = axis.size, equation.params["reverse"]
     behind = [None if s is None else (s if reverse else -s) * (n - 1) for s in axis.step]
     field = tuple(widen(f, reach) for f, reach in zip(field, behind, strict=True))
-    axes = (*array.axes[:place], (_apart(world, axis, array),), *array.axes[place + 1 :])
+    axes = (*array.axes[:place], (_apart(world, axis, array, reverse=reverse),), *array.axes[place + 1 :])
     return [array.replace(axes=axes, field=field, family=world.family())]
 
 
-def _apart(world: World, axis: Axis, array: Units) -> Axis:
+def _apart(world: World, axis: Axis, array: Units, *, reverse: bool) -> Axis:
     """Return an axis whose positions each see several in a way of their own."""
     whole = gather(world, axis, np.arange(axis.size)[None], array.base.period[:, 0], symmetric=False, step=axis.step)
     period = np.broadcast_to(whole.period, axis.period.shape)
-    reach = np.full(axis.size, axis.padded.max(), np.int8)
-    return dataclasses.replace(axis, label=np.arange(axis.size), period=period, padded=reach, whole=None)
+    order = slice(None, None, -1 if reverse else 1)
+    maybe, seen = (np.logical_or.accumulate(axis.padded[order] == state)[order] for state in (MAYBE, SEEN))
+    padded = np.where(seen, SEEN, np.where(maybe, MAYBE, UNSEEN)).astype(np.int8)
+    first, last = axis.hull[..., order]
+    hull = np.stack([np.minimum.accumulate(first, -1)[..., order], np.maximum.accumulate(last, -1)[..., order]])
+    return dataclasses.replace(axis, label=np.arange(axis.size), period=period, padded=padded, hull=hull, whole=None)
 
 
 @rule("sort")
