@@ -64,6 +64,17 @@ class AxisFacts:
         padded: All positions of `axis` that saw padding.
         circular: The contract under circular shifts.
         interior: The contract under shifts that bring in new content.
+
+    Example:
+        A window sum of 3 at every second position: two thirds of what neighbours see is common to them.
+
+        >>> import jax
+        >>> from jaxcnn.analysis import trace
+        >>> def sums(x):
+        ...     return jax.lax.reduce_window(x, 0.0, jax.lax.add, (3,), (2,), ((1, 1),))
+        >>> (facts,) = trace(sums, jax.ShapeDtypeStruct((9,), "float32"), spatial_axes=(0,)).outputs[0].axes
+        >>> facts.receptive_field, str(facts.jump), facts.padding, str(facts.contract)
+        (3, '2', (1, 1), 'interior 1..1 on 2Z')
     """
 
     axis: int | None
@@ -93,6 +104,12 @@ class Facts:
     Attributes:
         shape: Of the array.
         axes: One for each spatial axis of the input.
+
+    Example:
+        >>> import jax
+        >>> from jaxcnn.analysis import trace
+        >>> trace(lambda x: x.T, jax.ShapeDtypeStruct((4, 3), "float32"), spatial_axes=(0,)).outputs[0].axes[0].axis
+        1
     """
 
     shape: tuple[int, ...]

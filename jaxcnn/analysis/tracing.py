@@ -35,6 +35,11 @@ class Step:
         calls: Names of the calls that it stands in, such as `relu`, outermost first.
         equation: The jaxpr's.
         facts: Of its largest result.
+
+    Example:
+        >>> step = trace(lambda x: 2 * x, jax.ShapeDtypeStruct((8,), "float32"), spatial_axes=(0,)).steps[0]
+        >>> step.primitive, step.dependent, step.facts.axes[0].receptive_field
+        ('mul', (False, True), 1)
     """
 
     scope: str
@@ -67,6 +72,11 @@ class Trace:
         input: Shape and type of the input.
         spatial_axes: Of the input, as positions from the front.
         unknown: Primitives of which something is not known, and in how many operations.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> trace(jnp.fft.fft, jax.ShapeDtypeStruct((8,), "complex64"), spatial_axes=(0,)).unknown
+        {'fft': 1}
     """
 
     steps: tuple[Step, ...]
