@@ -86,11 +86,15 @@ def followed(name: str, operands: Sequence[Units]) -> Winner | None:
     winners = [operand.winner for operand in operands]
     if name in ("convert_element_type", "copy", "stop_gradient", "clamp"):
         return next((winner for winner in winners if winner), None)
-    if name == "add" and (winners[0] or winners[1]):
-        winner, other = (winners[0], operands[1]) if winners[0] else (winners[1], operands[0])
-        if other.value is None or other.shape:
+    if name == "add" and winners[1]:
+        return followed(name, operands[::-1])
+    if name in ("add", "sub") and winners[0]:
+        number = operands[1].value
+        if number is None or number.shape:
             return None
-        return dataclasses.replace(winner, offset=winner.offset + int(other.value))
+        return dataclasses.replace(
+            winners[0], offset=winners[0].offset + (int(number) if name == "add" else -int(number))
+        )
     if name == "select_n":
         cases = [winner for winner in winners[1:] if winner]
         if len(cases) == len(operands) - 1 and all(

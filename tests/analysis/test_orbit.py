@@ -1,0 +1,80 @@
+"""Adaptive polyphase sampling: equivariant up to a roll that the data choose."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from jaxcnn import analysis
+from jaxcnn import functional as F
+
+SHAPE = (12, 8, 2)
+KERNEL = np.random.default_rng(0).standard_normal((3, 3, 2, 2))
+
+
+def circular(x: Any) -> Any:
+    return F.conv(x, jnp.asarray(KERNEL, x.dtype), padding=1, padding_mode="circular")
+
+
+def polyphase(x: Any) -> Any:
+    """The phase of stride 2 that has the largest norm."""
+    h, w, c = x.shape
+    phases = x.reshape(h // 2, 2, w // 2, 2, c).transpose(1, 3, 0, 2, 4).reshape(4, h // 2, w // 2, c)
+    return lax.dynamic_index_in_dim(phases, jnp.argmax((phases**2).sum((1, 2, 3))), keepdims=False)
+
+
+def polyphase_rows(x: Any) -> Any:
+    """The same of rows alone, chosen by the least norm, with an index that counts from behind."""
+    h, w, c = x.shape
+    phases = x.reshape(h // 2, 2, w, c)
+    return lax.dynamic_index_in_dim(phases, jnp.argmin((phases**2).sum((0, 2, 3))) - 2, 1, keepdims=False)
+
+
+def kinds(fn: Any) -> list[str]:
+    facts = analysis.trace(fn, jax.ShapeDtypeStruct(SHAPE, jnp.float32)).outputs[0]
+    return [str(axis.circular) for axis in facts.axes]
+
+
+CASES = {
+    "polyphase": (lambda x: polyphase(circular(x)), ["orbit", "orbit"]),
+    "one axis": (lambda x: polyphase_rows(circular(x)), ["orbit", "equivariant"]),
+    "then a convolution": (lambda x: circular(polyphase(circular(x))), ["orbit", "orbit"]),
+    "twice": (lambda x: polyphase(circular(jnp.tanh(polyphase(circular(x)))))[:, :1], ["orbit", "position-dependent"]),
+    "then the mean": (lambda x: circular(polyphase(circular(x))).mean((0, 1)), ["invariant", "invariant"]),
+    "beside the mean": (lambda x: polyphase(x) + x.mean((0, 1)), ["orbit", "orbit"]),
+    "then every second": (lambda x: polyphase(circular(x))[::2], ["position-dependent", "orbit"]),
+    "after zeros": (lambda x: polyphase(F.conv(x, jnp.asarray(KERNEL, x.dtype))), ["unknown", "unknown"]),
+    "beside a corner": (lambda x: polyphase(x) + x[:6, :4], ["unknown", "unknown"]),
+    "an index of all": (lambda x: lax.dynamic_index_in_dim(x, jnp.argmax(x), keepdims=False), ["unknown", "unknown"]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_contract(name: str) -> None:
+    fn, expected = CASES[name]
+    assert kinds(fn) == expected
+
+
+@pytest.mark.parametrize("name", [name for name, (_, expected) in CASES.items() if "unknown" not in expected])
+def test_contract_is_true(name: str) -> None:
+    """Every roll of the input gives some roll of the output where the contract says orbit, and else does not."""
+    fn, expected = CASES[name]
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.random.default_rng(1).standard_normal(SHAPE))
+        for axis, kind in enumerate(expected):
+            rolled = [np.asarray(fn(jnp.roll(x, shift, axis))) for shift in range(SHAPE[axis])]
+            whole = rolled[0]
+            others = [tuple(range(n)) if n > 1 else (0,) for n in whole.shape[:2]] if whole.ndim == 3 else []
+            answers = [np.roll(whole, (i, j), (0, 1)) for i in others[0] for j in others[1]] if others else [whole]
+            held = [any(np.allclose(y, answer, rtol=1e-9, atol=1e-12) for answer in answers) for y in rolled]
+            assert all(held) == (kind != "position-dependent"), (axis, held)
+
+
+def test_equal_phases_are_not_told_apart_by_the_contract() -> None:
+    """A tie is what the contract leaves out: the first of equal norms is taken, whatever the shift."""
+    x = jnp.zeros(SHAPE).at[0, 0, 0].set(5.0).at[1, 1, 0].set(3.0).at[3, 3, 0].set(4.0)  # norms of 5 and 5
+    plain, moved = polyphase(x), polyphase(jnp.roll(x, 1, 0))
+    assert not any(np.allclose(np.roll(plain, (i, j), (0, 1)), moved) for i in range(6) for j in range(4))
