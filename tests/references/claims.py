@@ -180,7 +180,7 @@ def _interior(verdict: Verdict, claim: Any, truth: Truth, i: int, folds: bool) -
         faults = [] if not len(free) else [f"shifts by {free[0][0] + 1} make unit {free[0][1]} unit {free[0][2]}"]
         verdict.add(kind, faults)
         return
-    (low, high), lattice, step = contract.margin, contract.lattice, contract.step
+    (low, high), lattice, step = contract.margin or (0, 0), contract.lattice, contract.step
     if contract.kind == "invariant":
         broken = [p for p in range(lattice, n, lattice) if not np.diagonal(pairs[p])[low : units - high].all()]
         verdict.add(kind, [f"a shift by {broken[0]} changes it"] if broken else [])
