@@ -329,6 +329,7 @@ FEW = {
     "one to six": ((3, 28, 28, 1), (5, 5, 1, 6), 2, 1),
     "one to eight, columns beyond a vector": ((2, 5, 35, 1), (3, 1, 1, 8), 0, 1),
     "two to seven": ((17, 9, 11, 2), (2, 3, 2, 7), 1, 1),
+    "seven to one": ((3, 8, 9, 7), (5, 5, 7, 1), 2, 1),
     "padding beyond the kernel": ((2, 9, 10, 1), (3, 2, 1, 3), 6, 1),
     "a kernel of seven columns": ((2, 12, 13, 1), (4, 7, 1, 5), 1, 1),
     "six to sixteen": ((19, 14, 14, 6), (5, 5, 6, 16), 0, 1),

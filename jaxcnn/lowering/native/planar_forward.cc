@@ -8,7 +8,7 @@
 namespace jaxcnn {
 namespace {
 
-constexpr int64_t kParts = 32, kPlanesFloats = 1 << 15;
+constexpr int64_t kParts = 32, kMostInputs = 7, kPlanesFloats = 1 << 15;
 
 // The shifted rows of the planes that one row of the result sees, and the weights[channel][row][column][output].
 struct Taps {
@@ -109,7 +109,7 @@ class PlanarForward : public Direct {
 }  // namespace
 
 std::unique_ptr<Direct> planar_forward(const DirectShape& s) {
-  if (!have_avx512() || s.in_channels > 2 || s.out_channels > kMostPlanes || s.out_columns < 8) return nullptr;
+  if (!have_avx512() || s.in_channels > kMostInputs || s.out_channels > kMostPlanes || s.out_columns < 8) return nullptr;
   auto ours = std::make_unique<PlanarForward>(s);
   return ours->floats() <= kPlanesFloats ? std::move(ours) : nullptr;
 }
