@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from jaxcnn.analysis.moves import single
-from jaxcnn.analysis.units import NOTHING, SEEN, Axis, Interval, Units, lowest_common, reduced, widen
+from jaxcnn.analysis.units import NOTHING, SEEN, UNSEEN, Axis, Interval, Units, lowest_common, reduced, widen
 from jaxcnn.analysis.world import World
 
 MOST_STEPS = 8
@@ -162,8 +162,9 @@ def _along(i: int, round_world: World, around: Units, plane_world: World, plane:
         low, high = (len(seen),) * 2 if seen.all() else (int(part.argmin()) for part in (seen, seen[::-1]))
     jump = merged[axis].step[i] if axis is not None else None
     size = _size(field, around, i)
-    if plane is not None and other is not None and within.margin is not None and size is not None:
-        size = min(size, _widest(i, plane, lines[other], other, within.margin))
+    place = axis if other is None else other
+    if plane is not None and place in lines and size is not None:
+        size = min(size, _widest(i, plane, lines[place], place, plane_world.sizes[i], within.margin))
     field = field if axis is None else singles[axis][1][i]
     for place, product in enumerate(around.axes):
         for part in product if place != axis else ():
@@ -172,13 +173,18 @@ def _along(i: int, round_world: World, around: Units, plane_world: World, plane:
     return AxisFacts(axis, size, field, jump, (low, high), padded, circular, within)
 
 
-def _widest(i: int, array: Units, axis: Axis, place: int, margin: tuple[int, int]) -> int:
-    """Return how many positions the widest unit of the interior sees: fewer than a field where phases differ."""
-    hull = axis.hull[:, i, margin[0] : axis.size - margin[1]] + array.base.hull[:, i]
+def _widest(i: int, array: Units, axis: Axis, place: int, size: int, margin: tuple[int, int] | None) -> int:
+    """Return how many positions the widest unit sees, of the interior or without padding: fewer where phases differ."""
+    inside = axis.padded == UNSEEN
+    if margin is not None:
+        inside = (np.arange(axis.size) >= margin[0]) & (np.arange(axis.size) < axis.size - margin[1])
+    if not inside.any():
+        return np.iinfo(np.int64).max
+    hull = axis.hull[:, i, inside] + array.base.hull[:, i]
     for other, product in enumerate(array.axes):
         for part in product if other != place else ():
             hull = hull + np.array([[part.hull[0, i].min()], [part.hull[1, i].max()]])
-    widest = (hull[1] - hull[0]).max() + 1
+    widest = (np.minimum(hull[1], size - 1) - np.maximum(hull[0], 0)).max() + 1
     return int(widest) if np.isfinite(widest) else np.iinfo(np.int64).max
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxcnn.analysis.combine import blend, conform, one_position, union
-from jaxcnn.analysis.moves import dropped, moved, pad, single
+from jaxcnn.analysis.moves import dropped, lone, moved, pad, single
 from jaxcnn.analysis.rules import rule, shape_of
 from jaxcnn.analysis.units import SEEN, Axis, Units, Unknown, reduced
 from jaxcnn.analysis.world import World
@@ -146,6 +146,8 @@ def pad_(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
     for place, (low, high, interior) in enumerate(equation.params["padding_config"]):
         if not (low or high or interior):
             continue
+        if low > 0 or high > 0:
+            array = dataclasses.replace(array, hidden=lone(world, array, place))
         axis, field = single(world, dataclasses.replace(array, axes=tuple(axes), field=tuple(field)), place)
         if axis.size == 0:
             axes[place] = world.uniform(max(low + high, 0))

@@ -81,6 +81,26 @@ def dropped(world: World, array: Units) -> Units:
     return dataclasses.replace(array, axes=tuple(axes), base=base, hidden=hidden)
 
 
+def lone(world: World, array: Units, place: int) -> tuple[bool, ...]:
+    """Say what padding an axis of one position hides, along which no field is known to move: of the axes that are gone.
+
+    Args:
+        world: Of the array.
+        array: The array.
+        place: Position of the axis that is padded.
+
+    Returns:
+        What the array hides.
+    """
+    if array.shape[place] != 1 or array.axes[place]:
+        return array.hidden
+    there = [any(axis.carries(i) for product in array.axes for axis in product) for i in range(world.rank)]
+    return tuple(
+        was or not (carried or field == NOTHING)
+        for was, carried, field in zip(array.hidden, there, array.field, strict=True)
+    )
+
+
 def absorbed(world: World, axis: Axis, base: Axis, hidden: tuple[bool, ...]) -> tuple[Axis, tuple[bool, ...]]:
     """Add an axis of one position to a base.
 

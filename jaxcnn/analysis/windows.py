@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxcnn.analysis.combine import gather, pair
-from jaxcnn.analysis.moves import along, dropped, moved, pad, single
+from jaxcnn.analysis.moves import along, dropped, lone, moved, pad, single
 from jaxcnn.analysis.reduction import reduce
 from jaxcnn.analysis.rules import rule, shape_of
 from jaxcnn.analysis.units import MAYBE, SEEN, UNSEEN, Axis, Units, Unknown, widen
@@ -55,6 +55,8 @@ def slide(
         raise Unknown("an empty array")
     if (window, stride, low, high, interior) == (1, 1, 0, 0, 0):
         return array
+    if padding and (low > 0 or high > 0):
+        array = array.replace(hidden=lone(world, array, place))
     axis, field = single(world, array, place)
     axis = pad(world, axis, low, high, interior, padding=padding)
     count = max((axis.size - (dilation * (window - 1) + 1)) // stride + 1, 0)
