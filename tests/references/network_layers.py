@@ -91,12 +91,13 @@ def extend(m: Map, amounts: Amounts, mode: str = "zeros") -> Map:
     for letter, pair in zip(SPATIAL, amounts, strict=True):
         if any(pair):
             widths = [pair if name == letter else (0, 0) for name in m.order]
-            if mode == "zeros":
-                value = m.pads[letter] if m.pads else 0
-                m = m.put(jnp.pad(m.x, widths, constant_values=value))
-            else:
-                require(max(pair) < m.size(letter))
-                m = m.put(jnp.pad(m.x, widths, mode=MODES[mode]))
+            require(mode == "zeros" or max(pair) < m.size(letter))
+            m = m.put(jnp.pad(m.x, widths, mode="constant" if mode == "zeros" else MODES[mode]))
+    if m.pads and mode == "zeros":  # added, so that a corner, which pads both axes, holds both values
+        for letter, (low, high) in zip(SPATIAL, amounts, strict=True):
+            border = np.ones(m.size(letter))
+            border[low : len(border) - high] = 0
+            m = m.put(m.x + m.pads[letter] * m.along(border, letter))
     return m
 
 
