@@ -175,7 +175,7 @@ def pair(world: World, arrays: Sequence[Units], shape: Sequence[int]) -> Units:
         return moving[0].replace(family=world.family())
     frame = _frame(world, arrays)
     one_position(world, moving)
-    arrays = conform(world, arrays, range(len(shape)))
+    arrays = _gathered(world, conform(world, arrays, range(len(shape))))
     bases = [array.base.period[:, 0] for array in arrays]
     base = blend(world, [array.base for array in arrays], bases)
     field: list[Interval | None] = [NOTHING] * world.rank
@@ -203,6 +203,30 @@ def _grown(world: World, array: Units, shape: tuple[int, ...]) -> Units:
             for axis in array.axes[place]:
                 base, hidden = absorbed(world, axis, base, hidden)
     return array.replace(shape=shape, axes=tuple(axes), base=base, hidden=hidden)
+
+
+def _gathered(world: World, arrays: list[Units]) -> list[Units]:
+    """Write hulls of which a part is the array's and a part its axis's as the axis's, where there is one such axis."""
+    for i in range(world.rank):
+        carriers = {
+            (place, part)
+            for array in arrays
+            for place, product in enumerate(array.axes)
+            for part, axis in enumerate(product)
+            if axis.carries(i)
+        }
+        if len(carriers) != 1 or not any(array.base.hull[:, i].any() for array in arrays):
+            continue
+        ((place, part),) = carriers
+        for n, array in enumerate(arrays):
+            axis, base = array.axes[place][part], array.base.hull.copy()
+            hull = axis.hull.copy()
+            hull[:, i] += base[:, i]
+            base[:, i] = 0
+            product = (*array.axes[place][:part], dataclasses.replace(axis, hull=hull), *array.axes[place][part + 1 :])
+            axes = (*array.axes[:place], product, *array.axes[place + 1 :])
+            arrays[n] = dataclasses.replace(array, axes=axes, base=dataclasses.replace(array.base, hull=base))
+    return arrays
 
 
 def one_position(world: World, arrays: Sequence[Units]) -> None:

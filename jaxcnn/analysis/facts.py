@@ -7,9 +7,11 @@ from fractions import Fraction
 import numpy as np
 
 from jaxcnn.analysis.moves import single
-from jaxcnn.analysis.units import NOTHING, SEEN, UNSEEN, Axis, Interval, Units, lowest_common, reduced, widen
+from jaxcnn.analysis.units import NOTHING, SEEN, Axis, Interval, Units, lowest_common, reduced, widen
 from jaxcnn.analysis.world import World
 
+FAR = 1e9
+"""Beyond it lies no position of an input."""
 MOST_STEPS = 8
 """Output shifts that are tried, beside those that the jump tells."""
 
@@ -162,30 +164,35 @@ def _along(i: int, round_world: World, around: Units, plane_world: World, plane:
         low, high = (len(seen),) * 2 if seen.all() else (int(part.argmin()) for part in (seen, seen[::-1]))
     jump = merged[axis].step[i] if axis is not None else None
     size = _size(field, around, i)
-    place = axis if other is None else other
-    if plane is not None and place in lines and size is not None:
-        size = min(size, _widest(i, plane, lines[place], place, plane_world.sizes[i], within.margin))
     field = field if axis is None else singles[axis][1][i]
     for place, product in enumerate(around.axes):
         for part in product if place != axis else ():
             step = part.step[i]
             field = widen(field, None if step is None else step * (part.size - 1))
+    if plane is not None and axis in lines and field is not None and jump and size is not None:
+        size, field = _tightened(size, field, _hull(i, plane, lines[axis], axis), jump)
     return AxisFacts(axis, size, field, jump, (low, high), padded, circular, within)
 
 
-def _widest(i: int, array: Units, axis: Axis, place: int, size: int, margin: tuple[int, int] | None) -> int:
-    """Return how many positions the widest unit sees, of the interior or without padding: fewer where phases differ."""
-    inside = axis.padded == UNSEEN
-    if margin is not None:
-        inside = (np.arange(axis.size) >= margin[0]) & (np.arange(axis.size) < axis.size - margin[1])
-    if not inside.any():
-        return np.iinfo(np.int64).max
-    hull = axis.hull[:, i, inside] + array.base.hull[:, i]
+def _hull(i: int, array: Units, axis: Axis, place: int) -> np.ndarray:
+    """Return the first and last positions that units along an axis see, whatever their other positions are."""
+    hull = axis.hull[:, i] + array.base.hull[:, i]
     for other, product in enumerate(array.axes):
         for part in product if other != place else ():
             hull = hull + np.array([[part.hull[0, i].min()], [part.hull[1, i].max()]])
-    widest = (np.minimum(hull[1], size - 1) - np.maximum(hull[0], 0)).max() + 1
-    return int(widest) if np.isfinite(widest) else np.iinfo(np.int64).max
+    return hull
+
+
+def _tightened(size: int, field: Interval, hull: np.ndarray, jump: Fraction) -> tuple[int, Interval]:
+    """Return the size of the widest unit's field, and the field, where units of different phases see less."""
+    places = np.flatnonzero(np.isfinite(hull).all(0) & (np.abs(hull) < FAR).all(0))
+    if not len(places):
+        return size, field
+    first, last = hull[:, places].astype(np.int64)
+    way = jump.numerator * places
+    low, high = (first * jump.denominator - way).min(), (last * jump.denominator - way).max()
+    tight = Fraction(int(low), jump.denominator), Fraction(int(high), jump.denominator)
+    return min(size, int((last - first).max()) + 1), (max(field[0], tight[0]), min(field[1], tight[1]))
 
 
 def _size(field: Interval | None, array: Units, i: int) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxcnn.analysis.combine import blend, conform, one_position, union
-from jaxcnn.analysis.moves import dropped, lone, moved, pad, single
+from jaxcnn.analysis.moves import continued, dropped, lone, moved, pad, single
 from jaxcnn.analysis.rules import rule, shape_of
 from jaxcnn.analysis.units import SEEN, Axis, Units, Unknown, reduced
 from jaxcnn.analysis.world import World
@@ -82,7 +82,9 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
         np.concatenate(periods, 1),
         np.concatenate(pads).astype(np.int8),
         main.step,
-        np.concatenate(hulls, -1),
+        _hull(
+            hulls, main, [bool(step) and field is not None for step, field in zip(main.step, fields, strict=True)], kept
+        ),
     )
     axes[place] = (whole,)
     hidden = tuple(any(array.hidden[i] for array in arrays) and not carried[i] for i in range(world.rank))
@@ -92,6 +94,15 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
         raise Unknown("parts that follow different data-dependent rolls")
     frame = frames.pop() if frames else longest.frame
     return Units(tuple(shape), tuple(axes), base, tuple(fields), world.family(), hidden, frame)
+
+
+def _hull(hulls: list[np.ndarray], main: Axis, one_map: Sequence[bool], longest: int) -> np.ndarray:
+    """Join hulls; of parts of one map, a border that mirrors or wraps it counts as its continuation."""
+    whole = np.concatenate(hulls, -1)
+    before = sum(part.shape[-1] for part in hulls[:longest])
+    after = sum(part.shape[-1] for part in hulls[longest + 1 :])
+    beyond = continued(hulls[longest], main.step, before, after)
+    return np.where(np.array(one_map, bool)[:, None], beyond, whole)
 
 
 def _names(world: World, array: Units, axis: Axis, place: int) -> list[int]:

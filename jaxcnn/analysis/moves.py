@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 from jaxcnn.analysis.products import merge
 from jaxcnn.analysis.units import NOTHING, SEEN, UNSEEN, Axis, Interval, Units, reduced
 from jaxcnn.analysis.world import World
+
+NO_HULL = np.array([np.inf, -np.inf]).reshape(2, 1, 1)
+"""Of a constant."""
 
 
 def single(world: World, array: Units, place: int) -> tuple[Axis, list[Interval | None]]:
@@ -147,14 +151,47 @@ def pad(world: World, axis: Axis, low: int, high: int, interior: int = 0, *, pad
     filled = axis.take(index, step)
     constant = index < 0
     ends = constant & ((np.arange(total) < low) | (np.arange(total) >= low + n))
+    hull = np.where(constant, NO_HULL, filled.hull)
+    first, last = max(low, 0), min(low + n, total)
+    if last > first:
+        hull = continued(hull[..., first:last], step, first, total - last, rhythm=interior + 1)
     return Axis(
         np.where(constant, axis.label.max() + 1, filled.label),
         np.where(constant, 0, filled.at),
         np.where(constant, 1, filled.period),
         np.where(constant, np.where(ends & padding, SEEN, UNSEEN), filled.padded).astype(np.int8),
         step,
-        np.where(constant, np.array([np.inf, -np.inf]).reshape(2, 1, 1), filled.hull),
+        hull,
     )
+
+
+def continued(
+    hull: np.ndarray, step: Sequence[Fraction | None], before: int, after: int, *, rhythm: int = 1
+) -> np.ndarray:
+    """Go on with what positions see beyond both ends of an axis, as far as the field moves there.
+
+    Args:
+        hull: (2, k, n) of the axis.
+        step: Its steps.
+        before: Positions before it.
+        after: Positions after it.
+        rhythm: After how many positions constants between them come again.
+
+    Returns:
+        (2, k, before + n + after).
+    """
+    n = hull.shape[-1]
+    places = np.arange(-before, n + after)
+    result = np.broadcast_to(NO_HULL, (2, len(step), len(places))).copy()
+    for i, pace in enumerate(step):
+        phases = math.lcm(pace.denominator, rhythm) if pace else n + 1
+        if phases > n:
+            result[:, i, before : before + n] = hull[:, i]
+            continue
+        source = np.where(places < 0, places % phases, np.where(places < n, places, n - phases + (places - n) % phases))
+        distance = (places - source) // phases * int(phases * (pace or 0))
+        result[:, i] = hull[:, i, source] + distance
+    return result
 
 
 def moved(field: Interval | None, distance: Fraction | None) -> Interval | None:

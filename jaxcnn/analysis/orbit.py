@@ -19,6 +19,9 @@ from jaxcnn.analysis.rules import rule
 from jaxcnn.analysis.units import NOTHING, Axis, Interval, Units, Unknown, reduced
 from jaxcnn.analysis.world import World
 
+EVERYTHING = 1e12
+"""Farther than any input reaches."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Winner:
@@ -142,7 +145,9 @@ def chosen(world: World, array: Units, place: int, start: Units) -> Units:
         frame[i] = world.frames
         period[i], at[i] = whole // modulus, 0
         field[i] = _everything(array.field[i], world.sizes[i], [part for parts in axes for part in parts], i)
-    base = dataclasses.replace(array.base, period=period, at=at)
+    hull = array.base.hull.copy()
+    hull[:, list(winner.inputs)] = np.array([[-EVERYTHING], [EVERYTHING]])[..., None]
+    base = dataclasses.replace(array.base, period=period, at=at, hull=hull)
     shape = tuple(size for other, size in enumerate(array.shape) if other != place)
     return Units(shape, tuple(axes), base, tuple(field), world.family(), array.hidden, tuple(frame))
 

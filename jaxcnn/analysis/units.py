@@ -45,8 +45,8 @@ class Axis:
         padded: (n,) whether the value saw padding: `UNSEEN`, `SEEN`, or `MAYBE` where only `whole` knows.
         step: For each input axis, how far the field moves from one position to the next; None where it does not move
             evenly.
-        hull: (2, k, n) first and last position of the input that is seen, a summand; +inf and -inf for a constant. What
-            is padded counts as nothing here. It is tighter than a field where units see different numbers of positions.
+        hull: (2, k, n) first and last position of the input that is seen, a summand; +inf and -inf for a constant. As
+            in a field, padding counts as positions; it is tighter where units see different numbers of them.
         whole: Of the inner part of a split axis: the outer part, and the axis that both were.
     """
 
