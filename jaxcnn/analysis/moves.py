@@ -12,6 +12,8 @@ from jaxcnn.analysis.products import merge
 from jaxcnn.analysis.units import NOTHING, SEEN, UNSEEN, Axis, Interval, Units, reduced
 from jaxcnn.analysis.world import World
 
+MOST_PHASES = 32
+"""Different units in a row whose hulls are looked for."""
 NO_HULL = np.array([np.inf, -np.inf]).reshape(2, 1, 1)
 """Of a constant."""
 
@@ -154,7 +156,7 @@ def pad(world: World, axis: Axis, low: int, high: int, interior: int = 0, *, pad
     hull = np.where(constant, NO_HULL, filled.hull)
     first, last = max(low, 0), min(low + n, total)
     if last > first:
-        hull = continued(hull[..., first:last], step, first, total - last, rhythm=interior + 1)
+        hull = continued(hull[..., first:last], step, first, total - last)
     return Axis(
         np.where(constant, axis.label.max() + 1, filled.label),
         np.where(constant, 0, filled.at),
@@ -165,9 +167,7 @@ def pad(world: World, axis: Axis, low: int, high: int, interior: int = 0, *, pad
     )
 
 
-def continued(
-    hull: np.ndarray, step: Sequence[Fraction | None], before: int, after: int, *, rhythm: int = 1
-) -> np.ndarray:
+def continued(hull: np.ndarray, step: Sequence[Fraction | None], before: int, after: int) -> np.ndarray:
     """Go on with what positions see beyond both ends of an axis, as far as the field moves there.
 
     Args:
@@ -175,7 +175,6 @@ def continued(
         step: Its steps.
         before: Positions before it.
         after: Positions after it.
-        rhythm: After how many positions constants between them come again.
 
     Returns:
         (2, k, before + n + after).
@@ -184,7 +183,7 @@ def continued(
     places = np.arange(-before, n + after)
     result = np.broadcast_to(NO_HULL, (2, len(step), len(places))).copy()
     for i, pace in enumerate(step):
-        phases = math.lcm(pace.denominator, rhythm) if pace else n + 1
+        phases = _phases(hull[:, i], pace) if pace else n + 1
         if phases > n:
             result[:, i, before : before + n] = hull[:, i]
             continue
@@ -192,6 +191,15 @@ def continued(
         distance = (places - source) // phases * int(phases * (pace or 0))
         result[:, i] = hull[:, i, source] + distance
     return result
+
+
+def _phases(hull: np.ndarray, pace: Fraction) -> int:
+    """Return after how many positions a hull repeats itself, farther on."""
+    n = hull.shape[-1]
+    for phases in range(pace.denominator, min(n, MOST_PHASES * pace.denominator), pace.denominator):
+        if np.array_equal(hull[:, phases:], hull[:, :-phases] + int(phases * pace)):
+            return phases
+    return pace.denominator
 
 
 def moved(field: Interval | None, distance: Fraction | None) -> Interval | None:
