@@ -28,8 +28,8 @@ def conv(
 ) -> Num[Array, "*batch_and_output out_channels"]:
     """Convolve a map with a kernel.
 
-    `y[i, o] = bias[o] + sum_{p, c} kernel[p, c, o] x[S i + D p - low, c]`, the cross-correlation that deep
-    learning calls convolution. Half precision accumulates in float32.
+    `y[i, o] = bias[o] + sum_{p, c} kernel[p, c, o] x[S i + D p - low, c]`: deep learning's convolution, a
+    cross-correlation. Half precision accumulates in float32.
 
     Args:
         x: Map, `(*batch, *spatial, in_channels)`, any number of batch axes.
@@ -42,8 +42,7 @@ def conv(
         groups: Number of groups that channels are split into; a group sees its own channels only.
         flip_kernel: Flip the window, as the mathematician's convolution does.
         precision: As in `lax.conv_general_dilated`.
-        activation: None, `relu`: max(y, 0), in one pass with the bias, or `relu_pool`: and then the maximum of each 2x2
-            window of a map of two spatial axes, as `max_pool` takes it.
+        activation: None, `relu` or `relu_pool`: what `add_bias` computes in one pass with the bias.
 
     Returns:
         Map, `(*batch, *output, out_channels)`, of x's dtype.
@@ -53,7 +52,7 @@ def conv(
         TypeError: Arrays that are not floating point, or of different types.
 
     Example:
-        The lecture's filter bank: ten 5x5x3 filters, stride 1, padding 2, and 760 parameters.
+        The lecture's ten 5x5x3 filters, stride 1, padding 2: 760 parameters.
 
         >>> x, kernel, bias = jnp.ones((32, 32, 3)), jnp.ones((5, 5, 3, 10)), jnp.zeros(10)
         >>> conv(x, kernel, bias, padding=2).shape, kernel.size + bias.size
@@ -70,8 +69,7 @@ def conv(
     amounts = place.padding
     if padding_mode != "zeros":
         x, amounts = win.pad(x, amounts, padding_mode), ((0, 0),) * rank
-    if flip_kernel:
-        kernel = lax.rev(kernel, range(rank))
+    kernel = lax.rev(kernel, range(rank)) if flip_kernel else kernel
     y = lax.conv_general_dilated(
         x,
         kernel,
