@@ -6,12 +6,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from jaxcnn.analysis.moves import single
+from jaxcnn.analysis.moves import enclosing, single
 from jaxcnn.analysis.units import NOTHING, SEEN, Axis, Interval, Units, lowest_common, reduced, widen
 from jaxcnn.analysis.world import World
 
-FAR = 1e9
-"""Beyond it lies no position of an input."""
 MOST_STEPS = 8
 """Output shifts that are tried, beside those that the jump tells."""
 
@@ -22,8 +20,8 @@ class Contract:
 
     Attributes:
         kind: `equivariant` (the array shifts too), `invariant` (it stays as it is), `orbit` (it shifts by an amount
-            that the data choose), `position-dependent` (no relation is known to hold: for general numbers none does),
-            or `unknown` (an operation without a rule is on the way).
+            that the data choose), `position-dependent` (no relation is known: positions are treated differently), or
+            `unknown` (an operation without a rule is on the way).
         lattice: The shifts that it speaks of are the multiples of this; 0 where it guarantees nothing.
         step: By how many positions the array shifts when the input shifts by `lattice`; negative where it is turned.
         margin: Under shifts that bring in new content: how many positions at either border are left out. None under
@@ -60,7 +58,8 @@ class AxisFacts:
         receptive_field: How many positions of the input a unit sees, padding included, so that it may be larger than
             the input; 0 for a constant, None where it is unknown.
         field: First and last position that the units at position 0 of `axis` see, perhaps fractions: those at j see
-            the whole numbers from `field[0] + j * jump` to `field[1] + j * jump`. None where unknown or empty.
+            the whole numbers from `field[0] + j * jump` to `field[1] + j * jump`, as if the map went on where it is
+            padded, mirrored or repeated. None where unknown or empty.
         jump: Input positions between the fields of two neighbours; negative where they are reversed.
         padding: How many positions at the low and at the high border of `axis` saw padding.
         padded: All positions of `axis` that saw padding.
@@ -185,14 +184,11 @@ def _hull(i: int, array: Units, axis: Axis, place: int) -> np.ndarray:
 
 def _tightened(size: int, field: Interval, hull: np.ndarray, jump: Fraction) -> tuple[int, Interval]:
     """Return the size of the widest unit's field, and the field, where units of different phases see less."""
-    places = np.flatnonzero(np.isfinite(hull).all(0) & (np.abs(hull) < FAR).all(0))
-    if not len(places):
+    tight = enclosing(hull, jump)
+    if tight is None:
         return size, field
-    first, last = hull[:, places].astype(np.int64)
-    way = jump.numerator * places
-    low, high = (first * jump.denominator - way).min(), (last * jump.denominator - way).max()
-    tight = Fraction(int(low), jump.denominator), Fraction(int(high), jump.denominator)
-    return min(size, int((last - first).max()) + 1), (max(field[0], tight[0]), min(field[1], tight[1]))
+    seen = hull[:, np.isfinite(hull).all(0)]
+    return min(size, int((seen[1] - seen[0]).max()) + 1), (max(field[0], tight[0]), min(field[1], tight[1]))
 
 
 def _size(field: Interval | None, array: Units, i: int) -> int | None:

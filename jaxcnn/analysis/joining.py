@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxcnn.analysis.combine import blend, conform, one_position, union
-from jaxcnn.analysis.moves import continued, dropped, lone, moved, pad, single
+from jaxcnn.analysis.moves import continued, dropped, enclosing, lone, moved, pad, single
 from jaxcnn.analysis.rules import rule, shape_of
 from jaxcnn.analysis.units import SEEN, Axis, Units, Unknown, reduced
 from jaxcnn.analysis.world import World
@@ -37,7 +37,7 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
         place: That axis.
 
     Returns:
-        The array. Its field is that of the longest part; unknown where another part's is not as wide.
+        The array. Its field is that of the longest part, if the others are its borders; else what holds all of them.
 
     Raises:
         Unknown: Parts that follow different data-dependent rolls, or positions along different axes.
@@ -66,25 +66,25 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
         ats.append(reduced(axis.at + array.base.at, periods[-1]))
         filled = any(was and along for was, along in zip(array.hidden, carried, strict=True))  # a border, repeated
         pads.append(np.full(n, SEEN) if filled or (moving and not array.depends) else axis.padded)
-    before = sum(array.shape[place] for array in arrays[: _index(arrays, longest)])
+    before = sum(array.shape[place] for array in arrays[:kept])
+    hull, one_map = _hull(world, hulls, main, kept)
     fields = []
     for i in range(world.rank):
         pace = main.step[i]
-        field = moved(wide[i], None if pace is None else -pace * before)
         if not any(axis.step[i] != 0 for array in moving for axis in array.axes[place]):  # as channels
             products = [[axis for n, axes in enumerate(a.axes) if n != place for axis in axes] for a in moving]
             fields.append(union(world, i, list(zip((a.field[i] for a in moving), products, strict=True))))
+        elif pace and one_map[i] and _alike(world, moving, place, i):
+            fields.append(moved(wide[i], -pace * before))
         else:
-            fields.append(field if _alike(world, moving, place, i) else None)
+            fields.append(enclosing(hull[:, i], pace))
     whole = Axis(
         np.concatenate([np.array(part, np.int64) for part in labels]),
         np.concatenate(ats, 1),
         np.concatenate(periods, 1),
         np.concatenate(pads).astype(np.int8),
         main.step,
-        _hull(
-            hulls, main, [bool(step) and field is not None for step, field in zip(main.step, fields, strict=True)], kept
-        ),
+        hull,
     )
     axes[place] = (whole,)
     hidden = tuple(any(array.hidden[i] for array in arrays) and not carried[i] for i in range(world.rank))
@@ -96,13 +96,25 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
     return Units(tuple(shape), tuple(axes), base, tuple(fields), world.family(), hidden, frame)
 
 
-def _hull(hulls: list[np.ndarray], main: Axis, one_map: Sequence[bool], longest: int) -> np.ndarray:
-    """Join hulls; of parts of one map, a border that mirrors or wraps it counts as its continuation."""
+def _hull(world: World, hulls: list[np.ndarray], main: Axis, longest: int) -> tuple[np.ndarray, list[bool]]:
+    """Join hulls, and say for which axes of the input the parts are one map and its borders.
+
+    A border that repeats or mirrors positions of the map, or is a whole circle away, counts as its continuation.
+    """
     whole = np.concatenate(hulls, -1)
     before = sum(part.shape[-1] for part in hulls[:longest])
-    after = sum(part.shape[-1] for part in hulls[longest + 1 :])
-    beyond = continued(hulls[longest], main.step, before, after)
-    return np.where(np.array(one_map, bool)[:, None], beyond, whole)
+    beyond = continued(hulls[longest], main.step, before, whole.shape[-1] - before - hulls[longest].shape[-1])
+    one_map = []
+    for i, size in enumerate(world.sizes):
+        first, last = whole[:, i]
+        away = np.isfinite(first) & np.isfinite(beyond[0, i])
+        circle = away & ((np.where(away, first - np.where(away, beyond[0, i], 0), 0) % size) == 0)
+        within = (first >= hulls[longest][0, i].min()) & (last <= hulls[longest][1, i].max())
+        border = within | circle | ~np.isfinite(first)
+        one_map.append(bool(border.all()))
+        if main.step[i]:
+            whole[:, i] = np.where(border, beyond[:, i], whole[:, i])
+    return whole, one_map
 
 
 def _names(world: World, array: Units, axis: Axis, place: int) -> list[int]:

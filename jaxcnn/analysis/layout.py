@@ -114,7 +114,16 @@ def broadcast(world: World, equation: Any, operands: Sequence[Units]) -> list[Un
         else:
             for axis in array.axes[place]:
                 base, hidden = absorbed(world, axis, base, hidden)
-    return [array.replace(shape=shape, axes=tuple(axes), base=base, hidden=hidden)]
+    winner = array.winner if math.prod(shape) == 1 else None
+    return [array.replace(shape=shape, axes=tuple(axes), base=base, hidden=hidden, winner=winner)]
+
+
+@rule("tile")
+def tile(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
+    array = operands[0]
+    for place, times in enumerate(equation.params["reps"]):
+        array = joined(world, [array] * times, place) if times != 1 else array
+    return [array]
 
 
 @rule("rev")
@@ -199,6 +208,12 @@ def dynamic_update_slice(world: World, equation: Any, operands: Sequence[Units])
 def gather(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
     array, indices = operands
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
+    if indices.winner is not None and len(numbers.start_index_map) == 1 and math.prod(indices.shape) == 1:
+        (place,) = numbers.start_index_map
+        if sizes[place] == 1 and sum(size != n for size, n in zip(sizes, array.shape, strict=True)) == 1:
+            part = chosen(world, array, place, indices)
+            whole = part.replace(shape=sizes, axes=(*part.axes[:place], (), *part.axes[place:]))
+            return list(reshape(world, _reshaping(equation, shape_of(equation)), [whole]))
     if indices.value is None or numbers.operand_batching_dims or "FILL" in str(equation.params["mode"]):
         filled = indices.value is not None and not numbers.operand_batching_dims
         if not filled or not _inside(indices.value, numbers, array.shape, sizes):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxcnn.analysis.products import merge
-from jaxcnn.analysis.units import NOTHING, SEEN, UNSEEN, Axis, Interval, Units, reduced
+from jaxcnn.analysis.units import FAR, NOTHING, SEEN, UNSEEN, Axis, Interval, Units, reduced
 from jaxcnn.analysis.world import World
 
 MOST_PHASES = 32
@@ -191,6 +191,29 @@ def continued(hull: np.ndarray, step: Sequence[Fraction | None], before: int, af
         distance = (places - source) // phases * int(phases * (pace or 0))
         result[:, i] = hull[:, i, source] + distance
     return result
+
+
+def enclosing(hull: np.ndarray, pace: Fraction | None) -> Interval | None:
+    """Return a field that moves evenly and holds what all positions see.
+
+    Args:
+        hull: (2, n) first and last positions.
+        pace: By how much the field moves; None where that is unknown.
+
+    Returns:
+        The field of position 0, or None.
+
+    Example:
+        >>> [str(end) for end in enclosing(np.array([[0.0, 0.0, 2.0], [1.0, 3.0, 3.0]]), Fraction(1))]
+        ['-1', '2']
+    """
+    places = np.flatnonzero(np.isfinite(hull).all(0))
+    if not pace or not len(places) or np.abs(hull[:, places]).max() > FAR:
+        return None
+    first, last = hull[:, places].astype(np.int64)
+    low = (first * pace.denominator - pace.numerator * places).min()
+    high = (last * pace.denominator - pace.numerator * places).max()
+    return Fraction(int(low), pace.denominator), Fraction(int(high), pace.denominator)
 
 
 def _phases(hull: np.ndarray, pace: Fraction) -> int:

@@ -15,9 +15,9 @@ ELEMENTWISE = """
     abs acos acosh add add_any and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp complex conj
     convert_element_type copy copy_p cos cosh device_put digamma div eq erf erf_inv erfc exp exp2 expm1 floor ge gt
     igamma igammac igamma_grad_a imag integer_pow is_finite le lgamma log log1p logistic lt max min mul name ne neg
-    nextafter not optimization_barrier or polygamma population_count pow pvary random_gamma_grad real reduce_precision
-    regularized_incomplete_beta rem round rsqrt select_n shift_left shift_right_arithmetic shift_right_logical sign sin
-    sinh sqrt square stop_gradient sub tan tanh xor zeta bitcast_convert_type
+    nextafter not one_minus_square optimization_barrier or polygamma population_count pow pvary random_gamma_grad real
+    reduce_precision regularized_incomplete_beta rem round rsqrt select_n shift_left shift_right_arithmetic
+    shift_right_logical sign sin sinh sqrt square stop_gradient sub tan tanh xor zeta bitcast_convert_type
 """
 
 

@@ -26,15 +26,22 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     Returns:
         A decorator, which returns the function unchanged.
 
+    Raises:
+        TypeError: No name.
+
     Example:
-        A new element-wise primitive:
+        A new element-wise primitive. `jaxcnn.analysis.combine` has what rules are made of, `units` their values.
 
         >>> from jaxcnn.analysis.combine import pair
+        >>> from jaxcnn.analysis.rules import RULES
         >>> @rule("my_activation")
         ... def activation(world, equation, operands):
         ...     return [pair(world, operands, equation.outvars[0].aval.shape)]
         >>> del RULES["my_activation"]
     """
+
+    if not names or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"`rule` takes names of primitives, as in @rule('exp'), got {names}")
 
     def enter(function: Rule) -> Rule:
         for name in names:

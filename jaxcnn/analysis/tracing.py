@@ -115,14 +115,17 @@ def trace(fn: Callable[..., Any], *args: Any, spatial_axes: Sequence[int] = (-3,
     if not args:
         raise ValueError("`trace` needs the input, or an abstract one, as its last argument, got none")
     *params, x = args
-    leaves = jax.tree.leaves(x)
-    if len(leaves) != 1 or not hasattr(leaves[0], "shape"):
+    if not hasattr(x, "shape") or not hasattr(x, "dtype"):
         raise ValueError(f"the last argument is the input and must be one array, got {type(x).__name__}")
-    (leaf,) = leaves
+    leaf = x
+    if isinstance(spatial_axes, int):
+        raise ValueError(f"`spatial_axes` (={spatial_axes}) must be a sequence of positions, such as ({spatial_axes},)")
     ndim = len(leaf.shape)
     for axis in spatial_axes:
         if not -ndim <= axis < ndim:
             raise ValueError(f"`spatial_axes` (={tuple(spatial_axes)}) names axis {axis}, but x has {ndim} axes")
+    if 0 in leaf.shape:
+        raise ValueError(f"the input has no elements: its shape is {tuple(leaf.shape)}")
     places = sorted(axis % ndim for axis in spatial_axes)
     if len(set(places)) != len(places):
         raise ValueError(f"`spatial_axes` (={tuple(spatial_axes)}) names an axis twice")

@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 
 Interval = tuple[Fraction, Fraction]
+FAR = 1e9
+"""Beyond it lies no position of an input."""
 UNSEEN, SEEN, MAYBE = range(3)
 """Whether a value saw padding."""
 NOTHING: Interval = (Fraction(1), Fraction(0))

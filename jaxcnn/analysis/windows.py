@@ -227,6 +227,16 @@ def _apart(world: World, axis: Axis, array: Units, *, reverse: bool) -> Axis:
     return dataclasses.replace(axis, label=np.arange(axis.size), period=period, padded=padded, hull=hull, whole=None)
 
 
+@rule("top_k", "approx_top_k")
+def top_k(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
+    """The first of a sort along the last axis; their indices move with what they point at."""
+    array, shape = operands[0], shape_of(equation)
+    if shape[:-1] != array.shape[:-1]:
+        raise Unknown("the largest along another axis")
+    kinds = [reduce(world, array, [len(shape) - 1], symmetric=symmetric) for symmetric in (True, False)]
+    return [kind.replace(shape=shape, axes=(*kind.axes, world.distinct(shape[-1]))) for kind in kinds]
+
+
 @rule("sort")
 def sort(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
     """Whatever the order was, the result is the same: over a whole circle it does not move at all."""

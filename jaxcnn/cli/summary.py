@@ -37,7 +37,7 @@ class Arguments(Common):
     compile: Flag = False
     """Compile it too, and tell XLA's own FLOPs and peak memory."""
     channels_first: Flag = False
-    """The input of a network of your own is CxHxW."""
+    """The input of a network of your own is CxHxW (default: 3x32x32)."""
     batch: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
     """Batch axis of the input of a network of your own (default: 1 example, or no such axis where that fails; 0: no
     such axis)."""
@@ -46,7 +46,8 @@ class Arguments(Common):
 
 YOUR_OWN = """\
 A network of your own, MODULE:FUNCTION, is imported from the working directory: a function of the input, a Flax NNX or
-Linen module, a callable tree of arrays (Equinox), or a class or function without arguments that makes one of these."""
+Linen module, a callable tree of arrays (Equinox), or a class or function without arguments that makes one of these.
+Modules are taken as in evaluation: dropout and the statistics of a batch are off."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def _network(arguments: Arguments, given: tuple[int, ...] | None) -> Network:
     if not is_model and (is_own or is_line(target)):
         if arguments.classes is not None:
             raise ValueError("--classes is for models and runs: a network of your own or in a line says it itself")
-        return (_own if is_own else _in_a_line)(arguments, given or DEFAULT_INPUT)
+        usual = DEFAULT_INPUT[-1:] + DEFAULT_INPUT[:-1] if arguments.channels_first else DEFAULT_INPUT
+        return (_own if is_own else _in_a_line)(arguments, given or usual)
     if Path(target).exists():
         from jaxcnn import runs
 
@@ -133,6 +135,8 @@ def _own(arguments: Arguments, input_shape: tuple[int, ...]) -> Network:
     import jax
 
     target, rank = arguments.target, len(input_shape) - 1
+    if arguments.batch is not None and arguments.batch < 0:
+        raise ValueError(f"--batch (={arguments.batch}) must be the number of examples, or 0 for no batch axis")
     found = callables.made(target, callables.load(target))
     batches = [(1,), ()] if arguments.batch is None else [(arguments.batch,) if arguments.batch else ()]
     shapes = tuple((*batch, *input_shape) for batch in batches)
@@ -144,6 +148,8 @@ def _own(arguments: Arguments, input_shape: tuple[int, ...]) -> Network:
             struct = jax.ShapeDtypeStruct(x, "float32")
             fn, params = callables.functions(found, struct)
             program = jax.make_jaxpr(fn)(params, struct)
+            if not program.out_avals:
+                raise TypeError("it returns no array: perhaps its `return` is missing")
         except Exception as error:
             failures.setdefault(callables.told(error), []).append(x)
             first = first or error

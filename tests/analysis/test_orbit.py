@@ -26,6 +26,12 @@ def polyphase(x: Any) -> Any:
     return lax.dynamic_index_in_dim(phases, jnp.argmax((phases**2).sum((1, 2, 3))), keepdims=False)
 
 
+def phases_of_rows(x: Any) -> tuple[Any, Any]:
+    h, w, c = x.shape
+    phases = x.reshape(h // 2, 2, w, c).transpose(1, 0, 2, 3)
+    return phases, jnp.argmax((phases**2).sum((1, 2, 3)))
+
+
 def polyphase_rows(x: Any) -> Any:
     """The same of rows alone, chosen by the least norm, with an index that counts from behind."""
     h, w, c = x.shape
@@ -41,6 +47,8 @@ def kinds(fn: Any) -> list[str]:
 CASES = {
     "polyphase": (lambda x: polyphase(circular(x)), ["orbit", "orbit"]),
     "one axis": (lambda x: polyphase_rows(circular(x)), ["orbit", "equivariant"]),
+    "taken": (lambda x: jnp.take(*phases_of_rows(circular(x)), axis=0), ["orbit", "equivariant"]),
+    "indexed": (lambda x: (lambda phases, k: phases[k])(*phases_of_rows(circular(x))), ["orbit", "equivariant"]),
     "then a convolution": (lambda x: circular(polyphase(circular(x))), ["orbit", "orbit"]),
     "twice": (lambda x: polyphase(circular(jnp.tanh(polyphase(circular(x)))))[:, :1], ["orbit", "position-dependent"]),
     "then the mean": (lambda x: circular(polyphase(circular(x))).mean((0, 1)), ["invariant", "invariant"]),
