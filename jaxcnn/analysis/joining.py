@@ -157,7 +157,8 @@ def _shared(world: World, arrays: Sequence[Units], other: int) -> tuple[Axis, ..
 
 def alike(one: Axis, other: Axis) -> bool:
     """Whether two axes of parts of one array say the same."""
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("label", "at", "period", "padded"))
+    names = ("label", "at", "period", "padded", "hull")
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
 
 
 @rule("pad")
