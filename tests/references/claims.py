@@ -64,7 +64,7 @@ def _receptive_field(verdict: Verdict, claim: Any, truth: Truth, i: int, folds: 
 
     No unit depends on a position outside its interval; where the network folds borders, this is said only of inner
     units: those that saw no padding, that the claimed interior holds, and whose interval lies inside the input. Over
-    all inner units the first position seen comes within less than one position of the
+    all inner units, if there is one of each phase, the first position seen comes within less than one position of the
     interval's begin, and the last of its end: exactly there, where these are whole numbers. The widest of those units
     sees as many positions as claimed.
     """
@@ -95,9 +95,10 @@ def _receptive_field(verdict: Verdict, claim: Any, truth: Truth, i: int, folds: 
             widths.append(max(high - low + 1, 0))
     if gaps and not faults:
         closest, size, jump = [min(side) for side in zip(*gaps, strict=True)], claim.receptive_field, claim.jump
-        if max(closest) >= 1:
+        phases = len(gaps) >= Fraction(jump or 1).denominator  # one of each, of which each sees some more or less
+        if max(closest) >= 1 and phases:
             faults.append(f"claimed {size} (jump {jump}): all units stay {closest[0]}, {closest[1]} inside of it")
-        elif max(widths) > size or (len(gaps) >= Fraction(jump or 1).denominator and max(widths) < size):
+        elif max(widths) > size or (phases and max(widths) < size):
             faults.append(f"claimed {size} (jump {jump}): the widest unit sees {max(widths)}")
     verdict.add("receptive field", faults[:2])
     if not gaps:
