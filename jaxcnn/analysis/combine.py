@@ -1,11 +1,12 @@
-"""What units compute that are made of other units: element by element, over windows, and by reduction."""
+"""What units compute that are made of units of several arrays, element by element."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 
+from jaxcnn.analysis.gathering import largest
 from jaxcnn.analysis.moves import absorbed, single
 from jaxcnn.analysis.products import split
 from jaxcnn.analysis.units import (
@@ -21,108 +22,6 @@ from jaxcnn.analysis.units import (
     reduced,
 )
 from jaxcnn.analysis.world import World
-
-MOST_TAPS = 1 << 22
-"""Units times taps of a window operation that is followed."""
-
-
-def gather(
-    world: World,
-    axis: Axis,
-    index: np.ndarray,
-    base: np.ndarray,
-    *,
-    symmetric: bool,
-    step: Sequence[Fraction | None],
-    idempotent: bool = False,
-    weight: np.ndarray | None = None,
-) -> Axis:
-    """Return the positions that see several positions of an axis each, in order.
-
-    Two such units are the same function of shifted inputs where what they see is, at the same distances: distances
-    are counted from a tap with the largest period, since others move with it.
-
-    Args:
-        world: Of the array.
-        axis: The axis.
-        index: (n, taps): positions that each new unit sees.
-        base: (k,) periods that all units have.
-        symmetric: The order of taps does not matter: over a whole circle nothing is left that moves.
-        step: Of the new axis.
-        idempotent: Nor does it matter how often a tap is seen, as in a maximum.
-        weight: (n, taps) names of the numbers that each tap is multiplied by, where those differ between units.
-
-    Returns:
-        An axis of n positions.
-
-    Raises:
-        Unknown: Too many taps.
-    """
-    if index.size > MOST_TAPS:
-        raise Unknown(f"{index.size} taps in one operation")
-    label = axis.label[index]
-    rows: list[np.ndarray] = []
-    at = np.zeros((world.rank, len(index)), np.int64)
-    period = np.ones_like(at)
-    if index.shape[1] == 0:
-        nothing = np.array([np.inf, -np.inf]).reshape(2, 1, 1) + np.zeros_like(at)
-        return Axis(np.zeros(len(index), np.int64), at, period, np.zeros(len(index), np.int8), tuple(step), nothing)
-    for i in range(world.rank):
-        periods = np.gcd(base[i], axis.period[i])[index]
-        places = axis.at[i][index]
-        first = _largest(periods)[:, None]
-        at[i] = np.take_along_axis(places, first, 1)[:, 0]
-        period[i] = lowest_common(periods)
-        rows += [reduced(places - at[i][:, None], periods), periods]
-        pace = axis.step[i]
-        if pace and pace.denominator == 1:  # count from the first tap, though it is a constant: units are evenly spaced
-            at[i] -= int(pace) * (np.take_along_axis(index, first, 1) - index[:, :1])[:, 0]
-    if symmetric and world.circular:
-        period = _symmetric_periods(label, rows, period, np.unique if idempotent else np.sort)
-    if weight is not None:
-        rows.append(weight)
-    return Axis(
-        number(np.concatenate([label, *rows], 1)),
-        reduced(at, period),
-        period,
-        either(*axis.padded[index].T),
-        tuple(step),
-        np.stack([axis.hull[0][:, index].min(-1), axis.hull[1][:, index].max(-1)]),
-    )
-
-
-def _largest(periods: np.ndarray) -> np.ndarray:
-    """Return the first place of the largest period in each row; 0, for none at all, is the largest."""
-    return np.where(periods == 0, np.iinfo(np.int64).max, periods).argmax(-1)
-
-
-def _symmetric_periods(
-    label: np.ndarray, rows: list[np.ndarray], period: np.ndarray, listed: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """Lower the periods of units that see places, `listed` without an order, which a shift maps onto themselves."""
-    period = period.copy()
-    for i, whole in enumerate(period.max(1)):
-        distances, periods = rows[2 * i], rows[2 * i + 1]
-        if whole < 2 or distances.max() < whole // 2:  # the places lie in less than half of the circle
-            continue
-        for unit in range(len(label)):
-            others = [row[unit] for j, row in enumerate(rows) if j != 2 * i]
-            kind = number(np.stack([label[unit], *others], 1))
-            least = _least_shift(kind, distances[unit], periods[unit], int(period[i, unit]), listed)
-            period[i, unit] = least
-    return period
-
-
-def _least_shift(
-    kind: np.ndarray, place: np.ndarray, period: np.ndarray, whole: int, listed: Callable[[np.ndarray], np.ndarray]
-) -> int:
-    """Return the least divisor of `whole` by which a shift of all places changes nothing but their order."""
-    scale = whole + 1
-    before = listed(kind * scale + place % period)
-    for shift in range(1, whole):
-        if whole % shift == 0 and np.array_equal(listed(kind * scale + (place + shift) % period), before):
-            return shift
-    return whole
 
 
 def blend(world: World, axes: Sequence[Axis], bases: Sequence[np.ndarray]) -> Axis:
@@ -145,7 +44,7 @@ def blend(world: World, axes: Sequence[Axis], bases: Sequence[np.ndarray]) -> Ax
         order = sorted(range(len(axes)), key=lambda a: not axes[a].carries(i))
         periods = np.stack([np.gcd(bases[a][i], axes[a].period[i]) for a in order], 1)
         places = np.stack([axes[a].at[i] for a in order], 1)
-        at[i] = np.take_along_axis(places, _largest(periods)[:, None], 1)[:, 0]
+        at[i] = np.take_along_axis(places, largest(periods)[:, None], 1)[:, 0]
         period[i] = lowest_common(periods)
         rows += [*reduced(places - at[i][:, None], periods).T, *periods.T]
     step = tuple(next((s for s in steps if s != 0), Fraction(0)) for steps in zip(*(a.step for a in axes), strict=True))

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from jaxcnn.analysis.moves import enclosing, single
+from jaxcnn.analysis.moves import NO_HULL, enclosing, single
 from jaxcnn.analysis.units import NOTHING, SEEN, Axis, Interval, Units, lowest_common, reduced, widen
 from jaxcnn.analysis.world import World
 
@@ -57,9 +57,10 @@ class AxisFacts:
         axis: The array's axis along which the input's positions run; None where there is none.
         receptive_field: How many positions of the input a unit sees, padding included, so that it may be larger than
             the input; 0 for a constant, None where it is unknown.
-        field: First and last position that the units at position 0 of `axis` see, perhaps fractions: those at j see
-            the whole numbers from `field[0] + j * jump` to `field[1] + j * jump`, as if the map went on where it is
-            padded, mirrored or repeated. None where unknown or empty.
+        field: First and last position that the units at position 0 of `axis` see, perhaps fractions: those at j, if
+            they are of the interior, see the whole numbers from `field[0] + j * jump` to `field[1] + j * jump`; so do
+            the others, as if the map went on where it is padded, mirrored, or cut and joined. None where unknown or
+            empty.
         jump: Input positions between the fields of two neighbours; negative where they are reversed.
         padding: How many positions at the low and at the high border of `axis` saw padding.
         padded: All positions of `axis` that saw padding.
@@ -168,23 +169,26 @@ def _along(i: int, round_world: World, around: Units, plane_world: World, plane:
         for part in product if place != axis else ():
             step = part.step[i]
             field = widen(field, None if step is None else step * (part.size - 1))
-    if plane is not None and axis in lines and field is not None and jump and size is not None:
-        size, field = _tightened(size, field, _hull(i, plane, lines[axis], axis), jump)
+    if plane is not None and field is not None and size is not None:
+        hull = _hull(i, plane, None if axis is None else lines[axis], axis)
+        low_margin, high_margin = within.margin or (0, 0)
+        hull[:, :low_margin] = hull[:, hull.shape[1] - high_margin :] = NO_HULL[:, 0]
+        size, field = _tightened(size, field, hull, jump)
     return AxisFacts(axis, size, field, jump, (low, high), padded, circular, within)
 
 
-def _hull(i: int, array: Units, axis: Axis, place: int) -> np.ndarray:
+def _hull(i: int, array: Units, axis: Axis | None, place: int | None) -> np.ndarray:
     """Return the first and last positions that units along an axis see, whatever their other positions are."""
-    hull = axis.hull[:, i] + array.base.hull[:, i]
+    hull = array.base.hull[:, i] + (0 if axis is None else axis.hull[:, i])
     for other, product in enumerate(array.axes):
         for part in product if other != place else ():
             hull = hull + np.array([[part.hull[0, i].min()], [part.hull[1, i].max()]])
     return hull
 
 
-def _tightened(size: int, field: Interval, hull: np.ndarray, jump: Fraction) -> tuple[int, Interval]:
+def _tightened(size: int, field: Interval, hull: np.ndarray, jump: Fraction | None) -> tuple[int, Interval]:
     """Return the size of the widest unit's field, and the field, where units of different phases see less."""
-    tight = enclosing(hull, jump)
+    tight = enclosing(hull, jump or Fraction(0)) if jump or hull.shape[1] == 1 else None
     if tight is None:
         return size, field
     seen = hull[:, np.isfinite(hull).all(0)]
@@ -287,6 +291,12 @@ def _interior(i: int, array: Units, carriers: dict[int, Axis]) -> tuple[Contract
             run = _longest_run(i, axis, step, sign * lattice)
             if run is not None:
                 return Contract("equivariant", lattice, sign * step, run), place
+    for place, axis in carriers.items():  # another distance than the jump: mirrored units, of a sum or a maximum
+        for step in range(1, min(axis.size, MOST_STEPS + 1)):
+            for distance in np.unique(axis.at[i, step:] - axis.at[i, :-step])[:MOST_STEPS].tolist():
+                run = _longest_run(i, axis, step, distance) if distance else None
+                if run is not None:
+                    return Contract("equivariant", abs(distance), step if distance > 0 else -step, run), place
     return Contract("position-dependent"), None
 
 

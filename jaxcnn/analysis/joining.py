@@ -77,7 +77,7 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
         elif pace and one_map[i] and _alike(world, moving, place, i):
             fields.append(moved(wide[i], -pace * before))
         else:
-            fields.append(enclosing(hull[:, i], pace))
+            fields.append(enclosing(hull[:, i], pace) if pace else None)
     whole = Axis(
         np.concatenate([np.array(part, np.int64) for part in labels]),
         np.concatenate(ats, 1),

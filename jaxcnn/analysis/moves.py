@@ -208,7 +208,7 @@ def enclosing(hull: np.ndarray, pace: Fraction | None) -> Interval | None:
         ['-1', '2']
     """
     places = np.flatnonzero(np.isfinite(hull).all(0))
-    if not pace or not len(places) or np.abs(hull[:, places]).max() > FAR:
+    if pace is None or not len(places) or np.abs(hull[:, places]).max() > FAR:
         return None
     first, last = hull[:, places].astype(np.int64)
     low = (first * pace.denominator - pace.numerator * places).min()

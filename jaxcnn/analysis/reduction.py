@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from jaxcnn.analysis.combine import gather
+from jaxcnn.analysis.gathering import gather
 from jaxcnn.analysis.products import merge
 from jaxcnn.analysis.units import UNSEEN, Axis, Interval, Units, reduced, widen
 from jaxcnn.analysis.world import World

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxcnn.analysis.combine import gather, pair
+from jaxcnn.analysis.combine import pair
+from jaxcnn.analysis.gathering import gather
 from jaxcnn.analysis.moves import along, dropped, lone, moved, pad, single
 from jaxcnn.analysis.reduction import reduce
 from jaxcnn.analysis.rules import rule, shape_of

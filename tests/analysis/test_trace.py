@@ -31,12 +31,13 @@ def mirrored(x: Any) -> Any:
 
 @pytest.mark.parametrize("fn", [turned, swapped, mirrored])
 def test_a_field_holds_what_every_unit_sees(fn: Any) -> None:
-    """Of a border that mirrors the map, the field goes on as if the map did: only the units before it are compared."""
+    """Every unit of the interior, that is: beyond a seam the field goes on as if the map did."""
     (facts,) = analysis.trace(fn, X, spatial_axes=(0,)).outputs[0].axes
     seen = np.abs(jax.jacobian(fn)(jnp.ones(X.shape))).sum((1, 3)) > 0
     widths = []
-    for unit, row in enumerate(seen[: 24 if fn is mirrored else None]):
-        places = np.flatnonzero(row)
+    low, high = facts.interior.margin
+    for unit in range(low, len(seen) - high):
+        places = np.flatnonzero(seen[unit])
         widths.append(np.ptp(places) + 1)
         assert facts.field[0] + unit * facts.jump <= places[0]
         assert places[-1] <= facts.field[1] + unit * facts.jump

@@ -95,7 +95,8 @@ def _receptive_field(verdict: Verdict, claim: Any, truth: Truth, i: int, folds: 
             widths.append(max(high - low + 1, 0))
     if gaps and not faults:
         closest, size, jump = [min(side) for side in zip(*gaps, strict=True)], claim.receptive_field, claim.jump
-        phases = len(gaps) >= Fraction(jump or 1).denominator  # one of each, of which each sees some more or less
+        rhythm = Fraction(jump or 1).denominator * (1 if not jump or claim.interior.kind == "equivariant" else 4)
+        phases = len(gaps) >= rhythm  # one of each, of which each sees some more or less
         if max(closest) >= 1 and phases:
             faults.append(f"claimed {size} (jump {jump}): all units stay {closest[0]}, {closest[1]} inside of it")
         elif max(widths) > size or (phases and max(widths) < size):

@@ -67,8 +67,10 @@ class Shifted:
 
 
 def same(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Whether values are equal up to rounding."""
-    return np.abs(one - other) <= EQUAL * (1 + np.maximum(np.abs(one), np.abs(other)))
+    """Whether values are equal up to rounding; infinities, which a minimum of padding alone is, to themselves."""
+    with np.errstate(invalid="ignore"):
+        near = np.abs(one - other) <= EQUAL * (1 + np.maximum(np.abs(one), np.abs(other)))
+    return (near & np.isfinite(one) & np.isfinite(other)) | (one == other)
 
 
 class Truth:
