@@ -17,13 +17,14 @@ MAY_IMPORT = {
     "functional": set(),
     "lowering": {"functional"},  # whose primitives it has kernels for
     "analysis": {"functional.window"},
+    "equivariance": {"analysis", "functional"},
     "nn": {"functional"},
     "models": {"functional", "nn"},
     "data": set(),
     "training": {"functional", "nn", "data"},
     "runs": {"nn", "data", "training"},
     "api": {"data", "functional", "models", "nn", "runs", "training"},
-    "cli": {"analysis", "api", "data", "functional", "lowering", "models", "nn", "runs", "training"},
+    "cli": {"analysis", "api", "data", "equivariance", "functional", "lowering", "models", "nn", "runs", "training"},
 }
 # Libraries that only these packages may import.
 ONLY_IN = {

@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-PACKAGES = ["analysis", "config", "data", "functional", "lowering", "models", "nn", "runs", "training", "api"]
+PACKAGES = [
+    "analysis",
+    "api",
+    "config",
+    "data",
+    "equivariance",
+    "functional",
+    "lowering",
+    "models",
+    "nn",
+    "runs",
+    "training",
+]
 
 
 def public() -> list[tuple[str, Any]]:
