@@ -9,7 +9,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _SUBMODULES = (
-    "analysis", "api", "config", "data", "functional", "lowering", "models", "nn", "runs", "training",
+    "analysis", "api", "config", "data", "equivariance", "functional", "lowering", "models", "nn", "runs", "training",
 )  # fmt: skip
 _FROM = {"evaluate": "jaxcnn.api", "fit": "jaxcnn.api", "load": "jaxcnn.api"}
 

@@ -1,3 +1,3 @@
-"""What shifts, turns and mirrors of its input do to a function: actions, errors, assertions, and the audit of a network."""
+"""What shifts, turns and mirrors of an input do to a function: actions, errors, assertions, and the audit."""
 
 __all__: list[str] = []
