@@ -295,7 +295,7 @@ def _interior(i: int, array: Units, carriers: dict[int, Axis]) -> tuple[Contract
         for step in range(1, min(axis.size, MOST_STEPS + 1)):
             for distance in np.unique(axis.at[i, step:] - axis.at[i, :-step])[:MOST_STEPS].tolist():
                 run = _longest_run(i, axis, step, distance) if distance else None
-                if run is not None:
+                if run is not None and axis.size - sum(run) > step + 1:  # one pair alone is a coincidence of borders
                     return Contract("equivariant", abs(distance), step if distance > 0 else -step, run), place
     return Contract("position-dependent"), None
 

@@ -41,10 +41,11 @@ def judge(network: Network) -> tuple[Verdict, int, Counter[str]]:
     for number in range(PATIENCE):
         total = Verdict()
         found = truths(network, trials=4 * 4**number, number=number)
-        for i, (facts, truth, folds) in enumerate(zip(trace.outputs, found, network.folds(), strict=True)):
+        layers = zip(trace.outputs, found, network.folds(), network.spreads(), strict=True)
+        for i, (facts, truth, folds, spread) in enumerate(layers):
             if not np.isfinite(truth.rolled[0].results).all():  # a minimum of padding alone: nothing can be compared
                 break
-            verdict = examine(facts, truth, folds=folds)
+            verdict = examine(facts, truth, folds=folds, spread=spread)
             total.checked += verdict.checked
             total.wrong += [f"layer {i}, {fault}" for fault in verdict.wrong]
         if not total.wrong:

@@ -28,7 +28,7 @@ class Verdict:
         self.wrong += [f"{kind}: {fault}" for fault in faults]
 
 
-def examine(facts: Any, truth: Truth, *, folds: bool = False) -> Verdict:
+def examine(facts: Any, truth: Truth, *, folds: bool = False, spread: tuple[int, ...] = (1, 1)) -> Verdict:
     """Compare the facts of one array with its measurements.
 
     Args:
@@ -36,6 +36,7 @@ def examine(facts: Any, truth: Truth, *, folds: bool = False) -> Verdict:
         truth: What was measured.
         folds: Border positions may hold copies of inner ones (rolls, circular, reflecting or replicating padding):
             then a unit outside the interior may look beyond its receptive field.
+        spread: Along each axis, how many units in a row may differ in how their windows lie: what up-sampling makes.
 
     Returns:
         What was checked and what is wrong.
@@ -44,7 +45,7 @@ def examine(facts: Any, truth: Truth, *, folds: bool = False) -> Verdict:
     assert facts.shape == truth.shape, f"shape: claimed {facts.shape}, is {truth.shape}"
     for i, claim in enumerate(facts.axes):
         found = Verdict()
-        _receptive_field(found, claim, truth, i, folds)
+        _receptive_field(found, claim, truth, i, folds, spread[i])
         _circular(found, claim, truth, i)
         _interior(found, claim, truth, i, folds)
         _padding(found, claim, truth, i)
@@ -59,7 +60,7 @@ def interval(claim: Any, unit: int) -> tuple[Fraction, Fraction]:
     return claim.field[0] + moved, claim.field[1] + moved
 
 
-def _receptive_field(verdict: Verdict, claim: Any, truth: Truth, i: int, folds: bool) -> None:
+def _receptive_field(verdict: Verdict, claim: Any, truth: Truth, i: int, folds: bool, spread: int) -> None:
     """Compare receptive fields.
 
     No unit depends on a position outside its interval; where the network folds borders, this is said only of inner
@@ -95,8 +96,7 @@ def _receptive_field(verdict: Verdict, claim: Any, truth: Truth, i: int, folds: 
             widths.append(max(high - low + 1, 0))
     if gaps and not faults:
         closest, size, jump = [min(side) for side in zip(*gaps, strict=True)], claim.receptive_field, claim.jump
-        rhythm = Fraction(jump or 1).denominator * (1 if not jump or claim.interior.kind == "equivariant" else 4)
-        phases = len(gaps) >= rhythm  # one of each, of which each sees some more or less
+        phases = len(gaps) >= (abs(claim.interior.step) if claim.interior.step else spread)  # one of each
         if max(closest) >= 1 and phases:
             faults.append(f"claimed {size} (jump {jump}): all units stay {closest[0]}, {closest[1]} inside of it")
         elif max(widths) > size or (phases and max(widths) < size):

@@ -4,6 +4,7 @@ Weights are positive and generic, so that nothing cancels; pools and norms end i
 that no extremum of extrema, and no mean of means, collapses into one.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -124,6 +125,12 @@ class Layer:
         return getattr(self, "mode", "zeros") != "zeros" or any(part.folds for part in self.parts)
 
     @property
+    def spread(self) -> Pair:
+        """How many units come of one along each axis: that many in a row may see differently placed windows."""
+        spreads = [part.spread for part in self.parts]
+        return math.prod(h for h, _ in spreads), math.prod(w for _, w in spreads)
+
+    @property
     def parts(self) -> tuple["Layer", ...]:
         return ()
 
@@ -145,6 +152,10 @@ class Conv(Layer):
     activation: str = "bend"
     functional: bool = False
     order: tuple[str, ...] | None = None
+
+    @property
+    def spread(self) -> Pair:
+        return self.holes
 
     def __call__(self, m: Map, weights: Weights) -> Map:
         inputs, outputs = m.size("c"), self.channels * self.groups
@@ -182,6 +193,10 @@ class TransposedConv(Layer):
     window: Pair = (3, 3)
     strides: Pair = (2, 2)
     padding: str | Amounts = "SAME"
+
+    @property
+    def spread(self) -> Pair:
+        return self.strides
 
     def __call__(self, m: Map, weights: Weights) -> Map:
         require(m.channels_last and all(w >= s for w, s in zip(self.window, self.strides, strict=True)))

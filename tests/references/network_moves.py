@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from references.network_layers import SPATIAL, Amounts, Layer, Map, Weights, bend, extend, require
+from references.network_layers import SPATIAL, Amounts, Layer, Map, Pair, Weights, bend, extend, require
 
 
 @dataclass(frozen=True, repr=False)
@@ -70,6 +70,10 @@ class Upsample(Layer):
 
     letter: str = "h"
     times: int = 2
+
+    @property
+    def spread(self) -> Pair:
+        return (self.times, 1) if self.letter == "h" else (1, self.times)
 
     def __call__(self, m: Map, weights: Weights) -> Map:
         return m.put(jnp.repeat(m.x, self.times, m.at(self.letter)))
