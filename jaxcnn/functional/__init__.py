@@ -7,6 +7,7 @@ from jaxcnn.functional.conv import conv, conv_matrix, conv_transpose, dense_to_c
 from jaxcnn.functional.dense import dense, flatten
 from jaxcnn.functional.dropout import dropout
 from jaxcnn.functional.filters import FILTERS, apply_filter
+from jaxcnn.functional.group import group_action, group_pool, p4_conv, p4_lift_conv, p4m_conv, p4m_lift_conv
 from jaxcnn.functional.norm import group_norm, instance_norm, layer_norm
 from jaxcnn.functional.pool import avg_pool, lp_pool, max_pool, min_pool
 
@@ -28,10 +29,16 @@ __all__ = [
     "flatten",
     "global_avg_pool",
     "global_max_pool",
+    "group_action",
     "group_norm",
+    "group_pool",
     "instance_norm",
     "layer_norm",
     "lp_pool",
     "max_pool",
     "min_pool",
+    "p4_conv",
+    "p4_lift_conv",
+    "p4m_conv",
+    "p4m_lift_conv",
 ]
