@@ -65,6 +65,8 @@ class ModelConfig:
     """How the last maps become a vector: all of them, or a global pool."""
     stem: Literal["imagenet", "cifar"] | None = None
     """First layers of a ResNet."""
+    group: Literal["p4", "p4m"] | None = None
+    """Symmetries of a group CNN: quarter turns, or mirrors as well."""
     dropout: float | None = None
     """Share of features dropped before the last dense layer in training."""
 

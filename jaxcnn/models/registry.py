@@ -10,6 +10,7 @@ from flax import nnx
 from jaxcnn import nn
 from jaxcnn.config import unknown
 from jaxcnn.functional import window as win
+from jaxcnn.models.group_cnn import group_cnn
 from jaxcnn.models.lenet5 import lenet5
 from jaxcnn.models.linear import linear
 from jaxcnn.models.mlp import mlp
@@ -31,6 +32,7 @@ MODELS: dict[str, Entry] = {
     "mlp": Entry(mlp, "hidden dense layers: width, depth"),
     "lenet5": Entry(lenet5, "LeNet-5 (1998): two 5x5 convolutions, three dense layers, 61,706 parameters"),
     "small_cnn": Entry(small_cnn, "the presets' CNN: up to three stages of 3x3 convolutions and a pool"),
+    "group_cnn": Entry(group_cnn, "small_cnn over a group, p4 or p4m: logits do not change when images are turned"),
     "resnet9": Entry(resnet9, "ResNet-9 for 32x32 images: 6.6 million parameters"),
     "resnet18": Entry(partial(resnet, 18), "ResNet-18: 11.7 million parameters; stem imagenet or cifar"),
     "resnet34": Entry(partial(resnet, 34), "ResNet-34: 21.8 million parameters; stem imagenet or cifar"),

@@ -5,6 +5,7 @@ from jaxcnn.nn.conv import Conv, ConvTranspose, DepthwiseConv
 from jaxcnn.nn.dense import Dense, Flatten
 from jaxcnn.nn.dropout import Dropout
 from jaxcnn.nn.functionalize import functionalize, split
+from jaxcnn.nn.group import CentredPool, GroupConv, GroupLiftConv, GroupPool
 from jaxcnn.nn.initializers import Initializer, he_normal, lecun_normal
 from jaxcnn.nn.module import Module
 from jaxcnn.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
@@ -16,6 +17,7 @@ __all__ = [
     "AdaptivePool",
     "AvgPool",
     "BatchNorm",
+    "CentredPool",
     "Conv",
     "ConvTranspose",
     "Dense",
@@ -23,7 +25,10 @@ __all__ = [
     "Dropout",
     "Flatten",
     "GlobalPool",
+    "GroupConv",
+    "GroupLiftConv",
     "GroupNorm",
+    "GroupPool",
     "Identity",
     "Initializer",
     "InstanceNorm",

@@ -226,6 +226,6 @@ def test_bad_requests(name, options, message):
 
 def test_available_names_are_created():
     assert list(models.available()) == [
-        "linear", "mlp", "lenet5", "small_cnn", "resnet9", "resnet18", "resnet34", "resnet50",
+        "linear", "mlp", "lenet5", "small_cnn", "group_cnn", "resnet9", "resnet18", "resnet34", "resnet50",
     ]  # fmt: skip
     assert all(models.available().values())
