@@ -1,5 +1,6 @@
 """Pools that are told the size of their output: one position, or as many as asked for."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ from jax import Array, lax
 from jaxtyping import Num
 
 from jaxcnn.functional import window as win
+from jaxcnn.functional.ordered_sum import order_independent_sum
 
 
 def global_max_pool(
@@ -39,13 +41,19 @@ def global_max_pool(
 
 
 def global_avg_pool(
-    x: Num[Array, "*batch_and_spatial channels"], *, spatial_axes: Sequence[int] = (-3, -2)
+    x: Num[Array, "*batch_and_spatial channels"],
+    *,
+    spatial_axes: Sequence[int] = (-3, -2),
+    order_independent: bool = False,
 ) -> Num[Array, "*batch channels"]:
     """Take the average of every channel over all positions; half precision accumulates in float32.
 
     Args:
         x: Map, `(*batch, *spatial, channels)`.
         spatial_axes: The axes of the positions.
+        order_independent: Sum so that no order of the positions changes a bit (`order_independent_sum`): the average
+            of a map whose every value moves with its input is then the same bits under every circular shift. Else the
+            last bit differs under most.
 
     Returns:
         Features, `(*batch, channels)`, of x's dtype.
@@ -61,7 +69,12 @@ def global_avg_pool(
     Reference:
         Lin, Chen and Yan, "Network in network", 2014.
     """
-    return jnp.mean(x, _positions(x, spatial_axes))
+    positions = _positions(x, spatial_axes)
+    if not order_independent:
+        return jnp.mean(x, positions)
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    total = order_independent_sum(wide, positions)
+    return (total / math.prod(x.shape[axis] for axis in positions)).astype(x.dtype)
 
 
 def adaptive_max_pool(
