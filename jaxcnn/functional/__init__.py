@@ -10,6 +10,7 @@ from jaxcnn.functional.filters import FILTERS, apply_filter
 from jaxcnn.functional.group import group_action, group_pool, p4_conv, p4_lift_conv, p4m_conv, p4m_lift_conv
 from jaxcnn.functional.norm import group_norm, instance_norm, layer_norm
 from jaxcnn.functional.ordered_sum import order_independent_sum
+from jaxcnn.functional.polyphase import polyphase_pool, polyphase_unpool
 from jaxcnn.functional.pool import avg_pool, lp_pool, max_pool, min_pool
 
 __all__ = [
@@ -43,4 +44,6 @@ __all__ = [
     "p4_lift_conv",
     "p4m_conv",
     "p4m_lift_conv",
+    "polyphase_pool",
+    "polyphase_unpool",
 ]
