@@ -1,0 +1,123 @@
+"""Where in a layer equivariance is lost: the few operations between arrays that keep it and the first that does not."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from jaxcnn.equivariance.program import Operation, Program
+from jaxcnn.equivariance.relations import Relation
+from jaxcnn.equivariance.windows import window_of
+
+BORDERS = {"pad", "concatenate", "slice", "dynamic_slice", "rev", "gather", "copy", "broadcast_in_dim", "reshape"}
+"""What paddings are made of."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """Operations that lose something along one axis of the input.
+
+    Attributes:
+        operations: In order; the last one gives the target.
+        inputs: Values that they take and that keep more.
+        target: The value that they give.
+        axis: Which axis of the input.
+        before: The worst relation of the inputs.
+        after: That of the target.
+    """
+
+    operations: tuple[Operation, ...]
+    inputs: tuple[int, ...]
+    target: int
+    axis: int
+    before: Relation
+    after: Relation
+
+
+def unit(
+    program: Program,
+    known: Mapping[int, tuple[Relation, ...]],
+    operations: Sequence[Operation],
+    target: int,
+    axis: int,
+) -> Unit | None:
+    """Find the first operations of a layer that lose what its result has lost.
+
+    What is lost on the way and found again does not count: the slices of a roll, the borders of a circular padding.
+
+    Args:
+        program: Of the layer.
+        known: Relations of all values that depend on the input.
+        operations: Of the layer, in order.
+        target: Its result.
+        axis: Which axis of the input.
+
+    Returns:
+        The unit; None where the layer loses nothing.
+    """
+    made = {number: operation for operation in operations for number in operation.outputs}
+    inputs = {n for operation in operations for n in operation.inputs if n in program.depends and n not in made}
+    if not inputs or target not in made:
+        return None
+    best = max((known[n][axis] for n in inputs), key=lambda r: r.rank)
+
+    def lost(number: int) -> bool:
+        return number in program.depends and worse(known[number][axis], best)
+
+    if not lost(target):
+        return None
+    bad = _persisting(made, target, lost)
+    first = next(op for op in operations if op in bad and not any(n in made and made[n] in bad for n in op.inputs))
+    chain = [first]
+    if first.name in BORDERS:
+        chain += _onward(first, [op for op in operations if op in bad])
+    last = chain[-1]
+    inside = {n for op in chain for n in op.outputs}
+    taken = tuple(dict.fromkeys(n for op in chain for n in op.inputs if n in program.depends and n not in inside))
+    result = max((n for n in last.outputs if lost(n)), key=lambda n: known[n][axis].rank, default=last.outputs[0])
+    before = max((known[n][axis] for n in taken), key=lambda r: r.rank)
+    return Unit(tuple(chain), taken, result, axis, before, known[result][axis])
+
+
+def worse(one: Relation, other: Relation) -> bool:
+    """Say whether a relation promises less than another, or a map has stopped moving while its positions remain.
+
+    Args:
+        one: Of a later array.
+        other: Of an earlier one.
+
+    Returns:
+        Whether it is worse.
+
+    Example:
+        >>> worse(Relation("broken"), Relation("exact", 1)), worse(Relation("exact", 1), Relation("exact-lattice", 2))
+        (True, False)
+    """
+    return one.rank > other.rank
+
+
+def _persisting(made: Mapping[int, Operation], target: int, lost: object) -> set[Operation]:
+    """Return the operations from which all that follows, up to the result, is lost."""
+    bad: set[Operation] = set()
+    waiting = [target]
+    while waiting:
+        number = waiting.pop()
+        operation = made.get(number)
+        if operation is None or operation in bad or not lost(number):  # type: ignore[operator]
+            continue
+        bad.add(operation)
+        waiting += operation.inputs
+    return bad
+
+
+def _onward(first: Operation, bad: Sequence[Operation]) -> list[Operation]:
+    """Return what a border is padded for: all up to the next window; nothing where there is none."""
+    chain, reached = [], set(first.outputs)
+    for operation in bad:
+        if operation is first:
+            continue
+        if operation.name in BORDERS:
+            chain.append(operation)
+            reached.update(operation.outputs)
+        elif reached.intersection(operation.inputs):
+            has_window = any(window_of(operation, a) for a in range(len(operation.avals[0].shape)))
+            return [*chain, operation] if has_window else []
+    return []
