@@ -37,7 +37,7 @@ def blur(x, strides, taps, source):
         n = x.shape[axis]
         rows = []
         outputs = -(-n // stride)
-        low = max((outputs - 1) * stride + taps - n, 0) // 2
+        low = (taps - 1) // 2
         for i in range(outputs):
             at = [source(i * stride + k - low, n) for k in range(taps)]
             terms = zip(binomial(taps), at, strict=True)
