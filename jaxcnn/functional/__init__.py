@@ -3,6 +3,7 @@
 from jaxcnn.functional.adaptive_pool import adaptive_avg_pool, adaptive_max_pool, global_avg_pool, global_max_pool
 from jaxcnn.functional.batch_norm import batch_norm
 from jaxcnn.functional.bias import add_bias
+from jaxcnn.functional.blur import blur_pool
 from jaxcnn.functional.conv import conv, conv_matrix, conv_transpose, dense_to_conv, depthwise_conv
 from jaxcnn.functional.dense import dense, flatten
 from jaxcnn.functional.dropout import dropout
@@ -21,6 +22,7 @@ __all__ = [
     "apply_filter",
     "avg_pool",
     "batch_norm",
+    "blur_pool",
     "conv",
     "conv_matrix",
     "conv_transpose",
