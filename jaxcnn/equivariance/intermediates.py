@@ -137,8 +137,20 @@ def steps_of(found: Sequence[Intermediate], steps: Sequence[Step]) -> tuple[Step
     return tuple(whole)
 
 
-def _inner(equation: Any) -> Any:
-    """Return the jaxpr that a call runs, closed or not; None where the equation is no call, or has a rule."""
+def inner_jaxpr(equation: Any) -> Any:
+    """Return what a call runs.
+
+    Args:
+        equation: Of a jaxpr.
+
+    Returns:
+        A jaxpr, closed or not; None where the equation is no call, or the analysis has a rule for it.
+
+    Example:
+        >>> (call,) = jax.make_jaxpr(jax.nn.relu)(1.0).eqns
+        >>> inner_jaxpr(call).eqns[0].primitive.name
+        'jit'
+    """
     name, params = equation.primitive.name, equation.params
     if name in RULES:
         return None
@@ -159,7 +171,7 @@ def _plain(jaxpr: Any) -> tuple[Any, Sequence[Any]]:
 def _listed(jaxpr: Any, scope: str, calls: tuple[str, ...]) -> Iterator[Intermediate]:
     for equation in _plain(jaxpr)[0].eqns:
         stack = "/".join(filter(None, (scope, str(equation.source_info.name_stack))))
-        inner = _inner(equation)
+        inner = inner_jaxpr(equation)
         if inner is not None:
             name = str(equation.params.get("name", equation.primitive.name))
             yield from _listed(inner, stack, (*calls, name))
@@ -181,7 +193,7 @@ def _run(jaxpr: Any, arguments: Sequence[Any], arrays: list[Array]) -> list[Any]
         return atom.val if isinstance(atom, core.Literal) else values[atom]
 
     for equation in plain.eqns:
-        taken, inner = [read(atom) for atom in equation.invars], _inner(equation)
+        taken, inner = [read(atom) for atom in equation.invars], inner_jaxpr(equation)
         if inner is not None:
             results = _run(inner, taken, arrays)
         else:
@@ -204,7 +216,7 @@ def _bound(equation: Any, taken: Sequence[Any]) -> Sequence[Any]:
 def _sizes(equation: Any) -> set[int]:
     """Return how many steps `analysis.trace` may list for an equation and what is inside it."""
     name, params = equation.primitive.name, equation.params
-    inner = _inner(equation)
+    inner = inner_jaxpr(equation)
     if inner is not None:
         return _total(inner)
     if name not in LOOPS:
