@@ -1,7 +1,10 @@
 """What shifts, turns and mirrors of an input do to a function: actions, errors, assertions, and the audit."""
 
 from jaxcnn.equivariance.actions import Action, Compose, Crop, Flip, Roll, Rot90, Shift
+from jaxcnn.equivariance.assertions import assert_equivariant, assert_invariant
+from jaxcnn.equivariance.errors import equivariance_error, invariance_error
 from jaxcnn.equivariance.fourier import FourierShift, Rotate
+from jaxcnn.equivariance.tolerance import rounding
 
 __all__ = [
     "Action",
@@ -13,4 +16,9 @@ __all__ = [
     "Rot90",
     "Rotate",
     "Shift",
+    "assert_equivariant",
+    "assert_invariant",
+    "equivariance_error",
+    "invariance_error",
+    "rounding",
 ]
