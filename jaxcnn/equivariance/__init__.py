@@ -2,13 +2,17 @@
 
 from jaxcnn.equivariance.actions import Action, Compose, Crop, Flip, Roll, Rot90, Shift
 from jaxcnn.equivariance.assertions import assert_equivariant, assert_invariant
+from jaxcnn.equivariance.consistency import Consistency, consistency, consistency_table
 from jaxcnn.equivariance.errors import equivariance_error, invariance_error
 from jaxcnn.equivariance.fourier import FourierShift, Rotate
+from jaxcnn.equivariance.intervals import binomial_interval
+from jaxcnn.equivariance.pooling import unchanged_fraction
 from jaxcnn.equivariance.tolerance import rounding
 
 __all__ = [
     "Action",
     "Compose",
+    "Consistency",
     "Crop",
     "Flip",
     "FourierShift",
@@ -18,7 +22,11 @@ __all__ = [
     "Shift",
     "assert_equivariant",
     "assert_invariant",
+    "binomial_interval",
+    "consistency",
+    "consistency_table",
     "equivariance_error",
     "invariance_error",
     "rounding",
+    "unchanged_fraction",
 ]
