@@ -10,6 +10,7 @@ from jaxcnn.nn.initializers import Initializer, he_normal, lecun_normal
 from jaxcnn.nn.module import Module
 from jaxcnn.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from jaxcnn.nn.pool import AdaptivePool, AvgPool, GlobalPool, LpPool, MaxPool, MinPool
+from jaxcnn.nn.resample import BlurPool, PolyphasePool
 from jaxcnn.nn.sequential import Sequential
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "AdaptivePool",
     "AvgPool",
     "BatchNorm",
+    "BlurPool",
     "CentredPool",
     "Conv",
     "ConvTranspose",
@@ -37,6 +39,7 @@ __all__ = [
     "MaxPool",
     "MinPool",
     "Module",
+    "PolyphasePool",
     "Sequential",
     "functionalize",
     "he_normal",
