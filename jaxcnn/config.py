@@ -59,8 +59,8 @@ class ModelConfig:
     """Normalisation after a convolution."""
     activation: Literal["relu", "gelu", "silu", "tanh", "sigmoid"] | None = None
     """Nonlinearity."""
-    pool: Literal["max", "avg"] | None = None
-    """How maps are made smaller."""
+    pool: Literal["max", "avg", "blur", "polyphase"] | None = None
+    """How maps are made smaller; blur (low-pass) and polyphase (adaptive) sample so that shifts are kept."""
     head: Literal["flatten", "avg", "max"] | None = None
     """How the last maps become a vector: all of them, or a global pool."""
     stem: Literal["imagenet", "cifar"] | None = None

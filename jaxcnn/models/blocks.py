@@ -14,6 +14,7 @@ from jaxcnn.config import unknown
 
 NORMS = ("batch", "group", "layer", "none")
 POOLS = {"max": nn.MaxPool, "avg": nn.AvgPool}
+SAMPLERS = ("blur", "polyphase")
 HEADS = ("flatten", "avg", "max")
 SATURATING = ("tanh", "sigmoid")
 
@@ -38,10 +39,10 @@ class Style:
     activation: str
     """Nonlinearity."""
     pool: str
-    """How maps are made smaller: max or avg."""
+    """How maps are made smaller: max or avg, strided; blur or polyphase, densely, and then sampled."""
 
     def __post_init__(self) -> None:
-        for name, known in (("norm", NORMS), ("pool", POOLS)):
+        for name, known in (("norm", NORMS), ("pool", (*POOLS, *SAMPLERS))):
             if getattr(self, name) not in known:
                 raise ValueError(unknown(name, getattr(self, name), known))
 
@@ -73,9 +74,27 @@ class Style:
         """Return a nonlinearity."""
         return nn.Activation(self.activation)
 
+    @property
+    def samples(self) -> bool:
+        """Whether strides are layers of their own, after a dense operation."""
+        return self.pool in SAMPLERS
+
+    def sample(self, strides: int) -> nn.Module:
+        """Return a layer that keeps one position in `strides` x `strides`."""
+        if self.pool == "polyphase":
+            return nn.PolyphasePool(strides=strides)
+        return nn.BlurPool(strides=strides, padding_mode=self.padding_mode)
+
     def reduce(self, size: int, *, strides: int | None = None, padding: int = 0) -> nn.Module:
-        """Return a `size` x `size` pool."""
-        return POOLS[self.pool]((size, size), strides=strides, padding=padding, padding_mode=self.padding_mode)
+        """Return a `size` x `size` pool; before a sampler, the maximum at every position."""
+        if not self.samples:
+            return POOLS[self.pool]((size, size), strides=strides, padding=padding, padding_mode=self.padding_mode)
+        # A circle must stay whole, and so must sizes that the strides divide; else the output keeps the plain pool's.
+        whole = self.padding_mode == "circular" or self.pool == "polyphase"
+        dense = nn.MaxPool(
+            (size, size), strides=1, padding="SAME" if whole else padding, padding_mode=self.padding_mode
+        )
+        return nn.Sequential(max=dense, sample=self.sample(strides or size))
 
     def unit(self, in_channels: int, out_channels: int, *, rngs: nnx.Rngs) -> nn.Sequential:
         """Return a 3x3 convolution that keeps the map's size, its norm and its activation."""
@@ -128,6 +147,38 @@ class Residual(nn.Sequential):
     def __call__(self, x: Array, *, training: bool = False, key: Array | None = None) -> Array:
         y = super().__call__(x, training=training, key=key)
         return self.activation(y + self.shortcut(x, training=training))
+
+
+class PolyphaseResidual(Residual):
+    """A residual whose body and shortcut are sampled at the same phase, which the block's input chooses.
+
+    So their sum is equivariant, up to a roll, as each of them is: what is computed of the input looks the same from two
+    positions wherever the input does, so that even where two phases tie, either gives the same sum but for a roll.
+
+    Args:
+        shortcut: Brings the sampled input to the body's output shape.
+        activation: Follows the sum.
+        **body: Layers by name, one of them `sample`.
+
+    Example:
+        >>> block = PolyphaseResidual(
+        ...     shortcut=nn.Identity(), activation=nn.Identity(),
+        ...     double=nn.Activation(lambda x: 2 * x), sample=nn.PolyphasePool(),
+        ... )
+        >>> block(jnp.ones((4, 4, 1))).ravel().tolist()
+        [3.0, 3.0, 3.0, 3.0]
+    """
+
+    sample: nn.PolyphasePool
+
+    def __call__(self, x: Array, *, training: bool = False, key: Array | None = None) -> Array:
+        shortcut, index = self.sample.choose(x)
+        keys = [None] * len(self.names) if key is None else jax.random.split(key, len(self.names))
+        for name, key in zip(self.names, keys, strict=True):
+            layer = getattr(self, name)
+            options = {"index": index} if layer is self.sample else {}
+            x = layer(x, training=training, key=key, **options)
+        return self.activation(x + self.shortcut(shortcut, training=training))
 
 
 def network(

@@ -6,7 +6,7 @@ from flax import nnx
 
 from jaxcnn import nn
 from jaxcnn.config import unknown
-from jaxcnn.models.blocks import Residual, Style, network
+from jaxcnn.models.blocks import PolyphaseResidual, Residual, Style, network
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 """Blocks in each stage, by depth."""
@@ -44,7 +44,10 @@ def resnet(
         padding_mode: What lies beyond the border of a map.
         norm: Normalisation after a convolution: batch, group, layer or none.
         activation: Nonlinearity.
-        pool: The ImageNet stem's pool: max or avg.
+        pool: The ImageNet stem's pool: max or avg. With `blur` and `polyphase` every strided convolution and pool is
+            dense, with its activation, and then sampled: by `F.blur_pool`, or by `F.polyphase_pool`, a block's body and
+            shortcut at the same phase. With `polyphase`, `padding_mode` circular, and sizes that all strides divide,
+            the maps are equivariant to every circular shift, up to a roll, and a global head's logits are invariant.
         head: What the dense layer reads: global `avg` or `max`, or `flatten` (all of the last maps).
         dropout: Share of features dropped before the dense layer in training.
 
@@ -69,10 +72,14 @@ def resnet(
     style = Style(padding_mode, norm, activation, pool)
     size, strides = (7, 2) if stem == "imagenet" else (3, 1)
     trunk: dict[str, nn.Module] = {
-        "conv1": style.conv(input_shape[-1], width, size, strides=strides, padding=size // 2, rngs=rngs),
+        "conv1": style.conv(
+            input_shape[-1], width, size, strides=1 if style.samples else strides, padding=size // 2, rngs=rngs
+        ),
         "norm1": style.normalize(width),
         "activation1": style.activate(),
     }
+    if style.samples and strides > 1:
+        trunk["sample1"] = style.sample(strides)
     if stem == "imagenet":
         trunk["pool1"] = style.reduce(3, strides=2, padding=1)
     channels = width
@@ -113,15 +120,22 @@ def block(style: Style, in_channels: int, width: int, strides: int, *, bottlenec
     body: dict[str, nn.Module] = {}
     channels = in_channels
     for i, (size, stride, out) in enumerate(convs, 1):
-        if i > 1:
-            body[f"activation{i - 1}"] = style.activate()
-        body[f"conv{i}"] = style.conv(channels, out, size, strides=stride, padding=size // 2, rngs=rngs)
+        sampled = style.samples and stride > 1
+        body[f"conv{i}"] = style.conv(
+            channels, out, size, strides=1 if sampled else stride, padding=size // 2, rngs=rngs
+        )
         body[f"norm{i}"] = style.normalize(out)
+        if i < len(convs):
+            body[f"activation{i}"] = style.activate()
+        if sampled:
+            body["sample"] = style.sample(stride)
         channels = out
+    polyphase = style.pool == "polyphase" and strides > 1
     shortcut = nn.Identity()
     if strides > 1 or in_channels != out_channels:
-        shortcut = nn.Sequential(
-            conv=style.conv(in_channels, out_channels, 1, strides=strides, padding=0, rngs=rngs),
-            norm=style.normalize(out_channels),
-        )
-    return Residual(shortcut=shortcut, activation=style.activate(), **body)
+        first = {"sample": style.sample(strides)} if style.pool == "blur" and strides > 1 else {}
+        stride = 1 if style.samples else strides
+        conv = style.conv(in_channels, out_channels, 1, strides=stride, padding=0, rngs=rngs)
+        shortcut = nn.Sequential(**first, conv=conv, norm=style.normalize(out_channels))
+    kind = PolyphaseResidual if polyphase else Residual
+    return kind(shortcut=shortcut, activation=style.activate(), **body)

@@ -38,7 +38,9 @@ def small_cnn(
         padding_mode: What lies beyond the border of a map.
         norm: Normalisation after a convolution: batch, group, layer or none.
         activation: Nonlinearity.
-        pool: How maps are made smaller: max or avg.
+        pool: How maps are made smaller: max or avg; `blur` and `polyphase` take the maximum at every position, and
+            then sample by `F.blur_pool` or `F.polyphase_pool`. With `padding_mode` circular, a global head and sizes
+            that are even before every pool, `polyphase` makes the logits invariant to every circular shift.
         head: What the dense layer reads: `flatten` (all of the last maps), or their global `avg` or `max`.
         dropout: Share of features dropped before the dense layer in training.
 
