@@ -18,7 +18,7 @@ from jaxcnn.equivariance.local import Local
 from jaxcnn.equivariance.measure import Measured, measure, shifts_of
 from jaxcnn.equivariance.program import Operation, Program, program, widened
 from jaxcnn.equivariance.relations import VERDICTS, Relation, relations
-from jaxcnn.equivariance.turns import turned
+from jaxcnn.equivariance.turns import is_transposed, turned
 from jaxcnn.equivariance.units import unit
 
 MODES = ("circular", "interior")
@@ -31,6 +31,8 @@ MOST_DOUBTS = 6
 APPROXIMATE = 0.05
 """Largest relative difference that counts as approximate equivariance."""
 TIE_BREAK = 1e-3
+UNTOLD = ("operation", "border", "global reduction", "batch statistics")
+"""Causes that say nothing where an operation has no rule."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,6 +147,7 @@ class _Judged:
         self.mode, self.shifts, self.tolerance = mode, shifts, tolerance
         self.doubts: dict[int, float] = {}
         """Of values whose promises seem broken: by how much they are in float64."""
+        self.is_transposed = is_transposed(listed, known)
         self.tied: set[int] = set()
         """Of those: the ones that keep their promise once equal numbers are told apart."""
 
@@ -242,21 +245,22 @@ def _causes(judged: _Judged, row: Row) -> tuple[Cause, ...]:
         part = unit(judged.program, judged.known, row.operations, row.output, axis)
         if part is None:
             continue
-        if part.after.verdict == "unknown":
-            names = [op.name for op in part.operations][-1:]
-            causes: tuple[Cause, ...] = (Cause("no rule", f"there is no rule for {names[0]}", names[0], float("nan")),)
-        elif part.before.verdict in ("broken", "unknown"):
+        if part.before.verdict in ("broken", "unknown"):
             continue
-        else:
-            with jax.enable_x64(True):
-                values = judged.program.run(widened(judged.x), part.inputs, double=True)
-                local = Local(judged.program, part, dict(zip(part.inputs, values, strict=True)), judged.known)
-                causes = explain(local, norm=row.op.endswith("norm"), mode=judged.mode)
+        with jax.enable_x64(True):
+            values = judged.program.run(widened(judged.x), part.inputs, double=True)
+            local = Local(judged.program, part, dict(zip(part.inputs, values, strict=True)), judged.known)
+            causes = explain(local, norm=row.op.endswith("norm"), mode=judged.mode)
+        if part.after.verdict == "unknown" and causes[0].kind in UNTOLD:
+            name = part.operations[-1].name
+            causes = (Cause("no rule", f"nothing is known of {name} on what it takes here", name, causes[0].error),)
         for cause in causes:
             found.setdefault((cause.kind, cause.text), cause)
     for cause in turned(judged.program, judged.known, row.operations, row.output):
-        found.setdefault((cause.kind, cause.text), cause)
-    return tuple(found.values())
+        if cause.kind != "transposed axes" or judged.is_transposed:
+            found.setdefault((cause.kind, cause.text), cause)
+    established = [cause for cause in found.values() if cause.kind not in ("no rule", "operation")]
+    return tuple(established or found.values())
 
 
 def _rows(listed: Program, rank: int) -> list[Row]:

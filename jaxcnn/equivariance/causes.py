@@ -13,8 +13,18 @@ from jaxcnn.equivariance.windows import Window, rewindowed, window_of
 MOST_STRIDE = 8
 """Lattices that are tried where no window tells its stride."""
 CUMULATIVE = ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp", "associative_scan")
-SCALES = ("mul", "div", "pow")
-CHOICES = ("select_n",)
+WHAT = {
+    "mul": "a scale",
+    "div": "a scale",
+    "pow": "an exponent",
+    "select_n": "a mask",
+    "concatenate": "constant channels",
+}
+
+
+OUTSIDE = ("zero padding", "mirrored padding", "incomplete padding", "no padding", "remainder", "crop")
+"""What does no harm where borders are left out."""
+Change = Callable[[dict[int, Any]], dict[int, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +72,7 @@ def explain(local: Local, *, norm: bool, mode: str) -> tuple[Cause, ...]:
     if as_it_is < ROUNDING:
         return (_inherited(local, norm, mode),)
     for search in (_window, _strided, _one_operand, _constant, _several, _lattice):
-        found = tuple(search(local, as_it_is))
+        found = tuple(cause for cause in search(local, as_it_is) if mode == "circular" or cause.kind not in OUTSIDE)
         if found:
             return found
     names = ", ".join(dict.fromkeys(operation.name for operation in local.unit.operations))
@@ -77,10 +87,19 @@ def _cause(local: Local, kind: str, text: str, error: float, instead: Any = None
 def _inherited(local: Local, norm: bool, mode: str) -> Cause:
     """The unit itself moves with its operands: what it takes in does not, near the borders or from outside."""
     last, before = local.unit.operations[-1], local.unit.before
+    if mode == "interior" and (last.name == "sort" or last.name in CUMULATIVE):
+        kind = "sort" if last.name == "sort" else "cumulative operation"
+        return Cause(kind, f"{last.name} along positions: content that comes in changes it", last.name, 0.0, 0.0)
+    if mode == "interior" and any(window_of(last, axis) for axis in range(len(last.avals[0].shape))):
+        return Cause(
+            "border", f"the windows of {last.name} reach beyond the interior that is left", last.name, 0.0, 0.0
+        )
     if mode == "interior":
         kind = "batch statistics" if norm else "global reduction"
         text = f"{last.name} over positions: content that comes in changes it"
         return Cause(kind, text, last.name, 0.0, 0.0)
+    if sum(local.relation(n).verdict == "orbit" for n in local.unit.inputs) > 1:
+        return Cause("operands move apart", "its operands follow different choices by the data", last.name, 0.0)
     text = f"{last.name} takes in the borders of a map that keeps its promise in the interior alone"
     if before.verdict != "exact-interior":
         text = f"{last.name} mixes arrays that promise different things"
@@ -93,54 +112,65 @@ def _source(local: Local) -> tuple[int, int] | None:
     return (moving[0][0], int(moving[0][1] or 0)) if moving else None
 
 
-def _skipped(local: Local) -> dict[int, Callable[..., Sequence[Any]]]:
-    """Let all operations before the last one hand on the map that they pad."""
-    reached, instead = set(local.unit.inputs), {}
-    for operation in local.unit.operations[:-1]:
-        at = next((k for k, number in enumerate(operation.inputs) if number in reached), None)
-        if at is not None:
-            reached.update(operation.outputs)
-            instead[operation.outputs[0]] = lambda *taken, at=at: [taken[at]]
-    return instead
+def _fed(local: Local, number: int, axis: int) -> tuple[Change, int] | None:
+    """Give the last operation the map itself, without what was put around it; also return where the map's axis is."""
+    operand, shape = local.unit.operations[-1].inputs[0], local.program.avals[number].shape
+    if operand == number:
+        return (lambda given: given), axis
+    wanted = local.program.avals[operand].shape
+    kept, places = ([n for n, size in enumerate(sizes) if size > 1] for sizes in (shape, wanted))
+    if len(kept) != len(places) or axis not in kept:
+        return None
+
+    def fed(given: dict[int, Any]) -> dict[int, Any]:
+        sizes = [1] * len(wanted)
+        for n, place in zip(kept, places, strict=True):
+            sizes[place] = given[number].shape[n]
+        return {**given, operand: given[number].reshape(sizes)}
+
+    return fed, places[kept.index(axis)]
 
 
 def _window(local: Local, error: float) -> Iterator[Cause]:
     """A convolution or a pool, with the padding before it: its padding, its stride, what the stride leaves."""
     source, last = _source(local), local.unit.operations[-1]
-    window = None if source is None else window_of(last, source[1])
-    if source is None or window is None:
+    found = None if source is None else _fed(local, *source)
+    if source is None or found is None:
         return
-    number, axis = source
-    n, place, skip = local.values[number].shape[axis], last.outputs[0], _skipped(local)
-    dense = {place: rewindowed(last, axis, circular=False, dense=True)}
-    round_dense = {**skip, place: rewindowed(last, axis, circular=True, dense=True)}
-    round_ = {**skip, place: rewindowed(last, axis, circular=True, dense=False)}
-    guilty = not local.holds(dense)
-    if guilty and not local.holds(round_dense):
+    (number, along), (fed, axis) = source, found
+    window = window_of(last, axis)
+    if window is None:
+        return
+    place, strides = last.outputs[0], window.strides
+    positions = local.values[number].shape[along] * window.holes
+    rest = positions % strides
+    whole = {place: rewindowed(last, axis, circular=True, dense=True)}
+    round_ = {place: rewindowed(last, axis, circular=True, dense=False)}
+    kind, text = _padding(local, window, positions, last.avals[0].shape[axis] * window.holes)
+    if strides > 1 and rest:
+        small = dict(local.values)
+        small[number] = _cut(small[number], along, positions // window.holes - rest)
+        cropped = dataclasses.replace(local, values=small)
+        if cropped.holds(round_, times=strides, change=fed):
+            told = f"stride {strides} leaves a remainder of {rest} on {positions} positions"
+            yield Cause("remainder", told, last.name, error, cropped.error(round_, times=strides, change=fed))
+        guilty = kind in ("zero padding", "mirrored padding")
+    else:
+        guilty = strides == 1 or not local.holds(times=strides)
+    if not local.holds(whole, change=fed):
         return
     if guilty:
-        kind, text = _padding(local, window, n)
-        yield _cause(local, kind, text, error, round_dense)
-    if window.strides > 1:
-        rest = n * window.holes % window.strides
-
-        def cropped(given: dict[int, Any]) -> dict[int, Any]:
-            return {**given, number: _cut(given[number], axis, n - n % window.strides)}
-
-        if rest and not local.holds(round_, times=window.strides):
-            small = Local(local.program, local.unit, cropped(local.values), local.known)
-            if small.holds(round_, times=window.strides):
-                text = f"stride {window.strides} leaves a remainder of {rest} on {n * window.holes} positions"
-                yield Cause("remainder", text, last.name, error, small.error(round_, times=window.strides))
-        yield _cause(local, "stride", f"stride {window.strides}", error, round_dense)
+        yield _cause(local, kind, text, error, whole, change=fed)
+    if strides > 1:
+        yield _cause(local, "stride", f"stride {strides}", error, whole, change=fed)
 
 
 def _cut(value: Any, axis: int, size: int) -> Any:
     return jnp.take(value, jnp.arange(size), axis)
 
 
-def _padding(local: Local, window: Window, n: int) -> tuple[str, str]:
-    """Name what lies beyond the border."""
+def _padding(local: Local, window: Window, n: int, size: int) -> tuple[str, str]:
+    """Name what lies beyond the border of n positions, that operations before the window made `size` ones."""
     before = local.unit.operations[:-1]
     around, low, high = window.span - 1, *window.padding
     constant = [op for op in before if op.name == "pad" or (op.name == "concatenate" and _mixed(local, op))]
@@ -149,12 +179,9 @@ def _padding(local: Local, window: Window, n: int) -> tuple[str, str]:
         return "zero padding", f"zero padding{amounts} before a window of {window.span}"
     if any(op.name in ("rev", "gather", "broadcast_in_dim") for op in before):
         return "mirrored padding", f"mirrored or repeated padding before a window of {window.span}"
-    grown = local.run(local.values, target=before[-1].outputs[0]).shape if before else None
-    axis = (_source(local) or (0, 0))[1]
-    size = n if grown is None or axis >= len(grown) else grown[axis]
     if size > n:
         return "incomplete padding", f"circular padding of {size - n} where a window of {window.span} needs {around}"
-    return "no padding", f"no padding: a window of {window.span} makes {size} positions {size - around}"
+    return "no padding", f"no padding: a window of {window.span} makes {n} positions {n - around}"
 
 
 def _mixed(local: Local, operation: Operation) -> bool:
@@ -197,10 +224,13 @@ def _one_operand(local: Local, error: float) -> Iterator[Cause]:
     last = local.unit.operations[-1]
     if len(local.unit.operations) > 1 or last.avals[0].shape != local.program.avals[last.outputs[0]].shape:
         if last.name == "reshape" and local.holds(instead := {last.outputs[0]: lambda x, *_: [x]}):
+            if any(_lattice(local, error)):
+                return
             yield _cause(local, "flatten", "flatten: positions become features", error, instead)
         return
     dependent = [number for number in last.inputs if number in local.program.depends]
-    if len(dependent) > 1 or len(last.inputs) > 1:
+    written = last.name.startswith("scatter") or last.name == "dynamic_update_slice"
+    if len(dependent) > 1 or (len(last.inputs) > 1 and not written):
         return
     instead = {last.outputs[0]: lambda x, *_: [x] * len(last.outputs)}
     if local.holds(instead):
@@ -208,6 +238,8 @@ def _one_operand(local: Local, error: float) -> Iterator[Cause]:
             yield _cause(local, "cumulative operation", f"{last.name} along positions", error, instead)
         elif last.name == "sort":
             yield _cause(local, "sort", "a sort along positions", error, instead)
+        elif written:
+            yield _cause(local, "fixed position", "a fixed position is written", error, instead)
         else:
             yield _cause(local, "operation", f"{last.name} treats positions differently", error, instead)
 
@@ -234,8 +266,7 @@ def _constant(local: Local, error: float) -> Iterator[Cause]:
             if len(value.shape) != len(shape):
                 continue
             axes, kind = (source[1],), "position-dependent constant"
-            what = "scale" if last.name in SCALES else "mask" if last.name in CHOICES else "bias"
-            text = f"a {what} that differs from position to position"
+            text = f"{WHAT.get(last.name, 'a bias')}, not the same at all positions"
 
         def even(*taken: Any, k: int = k, axes: tuple[int, ...] = axes) -> Sequence[Any]:
             from jaxcnn.equivariance.program import apply
@@ -280,7 +311,9 @@ def _several(local: Local, error: float) -> Iterator[Cause]:
 
 def _lattice(local: Local, error: float) -> Iterator[Cause]:
     """What holds for every second or third shift alone: tiles."""
-    for times in range(2, MOST_STRIDE + 1):
+    source = _source(local)
+    size = 0 if source is None else local.values[source[0]].shape[source[1]]
+    for times in range(2, min(MOST_STRIDE, size // 2) + 1):
         if local.holds(times=times):
             yield _cause(local, "stride", f"positions are taken in groups of {times}", error, times=times)
             return

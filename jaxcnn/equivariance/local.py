@@ -113,8 +113,9 @@ class Local:
 def _far(one: np.ndarray, other: np.ndarray) -> float:
     if one.shape != other.shape:
         return math.inf
-    both = np.where(one == other, 0.0, np.abs(np.asarray(one, float) - np.asarray(other, float)))
-    return float(np.max(both, initial=0.0))
+    if one.dtype == bool:
+        return float((one != other).any())
+    return float(np.max(np.where(one == other, 0.0, np.abs(one - other)), initial=0.0))
 
 
 def _rules(shape: tuple[int, ...], size: int, step: int) -> dict[tuple[int, int, int], list[int]]:

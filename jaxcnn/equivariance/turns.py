@@ -42,6 +42,22 @@ def turned(program: Program, known: Known, operations: Sequence[Operation], targ
                     yield Cause("sort", f"a sort along spatial axis {axis}: its map moves no more", "sort", 0.0)
 
 
+def is_transposed(program: Program, known: Known) -> bool:
+    """Say whether the last map of a program has its axes in another order than the input: none turned them back.
+
+    Args:
+        program: Any.
+        known: Relations of all its values that depend on the input.
+
+    Returns:
+        Whether it has.
+    """
+    numbers = [n for operation in program.operations for n in operation.outputs if n in known]
+    maps = [n for n in numbers if len(_moving(known[n])) > 1]
+    told = all(r.verdict != "unknown" for n in program.outputs if n in known for r in known[n])
+    return bool(maps) and told and _order(known[maps[-1]]) != _order(known[program.input])
+
+
 def _moving(relations: Sequence[Relation]) -> list[int]:
     return [r.axis for r in relations if r.axis is not None and r.moves]
 

@@ -7,6 +7,7 @@ from jaxcnn.equivariance.program import Operation, Program
 from jaxcnn.equivariance.relations import Relation
 from jaxcnn.equivariance.windows import window_of
 
+Known = Mapping[int, tuple[Relation, ...]]
 BORDERS = {"pad", "concatenate", "slice", "dynamic_slice", "rev", "gather", "copy", "broadcast_in_dim", "reshape"}
 """What paddings are made of."""
 
@@ -34,7 +35,7 @@ class Unit:
 
 def unit(
     program: Program,
-    known: Mapping[int, tuple[Relation, ...]],
+    known: Known,
     operations: Sequence[Operation],
     target: int,
     axis: int,
@@ -67,8 +68,10 @@ def unit(
     bad = _persisting(made, target, lost)
     first = next(op for op in operations if op in bad and not any(n in made and made[n] in bad for n in op.inputs))
     chain = [first]
-    if first.name in BORDERS:
+    if first.name in BORDERS and not _is_cut(program, first, operations):
         chain += _onward(first, [op for op in operations if op in bad])
+    elif _has_window(first):
+        chain = [*_padding(program, first, operations), first]
     last = chain[-1]
     inside = {n for op in chain for n in op.outputs}
     taken = tuple(dict.fromkeys(n for op in chain for n in op.inputs if n in program.depends and n not in inside))
@@ -118,6 +121,38 @@ def _onward(first: Operation, bad: Sequence[Operation]) -> list[Operation]:
             chain.append(operation)
             reached.update(operation.outputs)
         elif reached.intersection(operation.inputs):
-            has_window = any(window_of(operation, a) for a in range(len(operation.avals[0].shape)))
-            return [*chain, operation] if has_window else []
+            return [*chain, operation] if _has_window(operation) else []
     return []
+
+
+def _has_window(operation: Operation) -> bool:
+    return any(window_of(operation, axis) for axis in range(len(getattr(operation.avals[0], "shape", ()))))
+
+
+def _is_cut(program: Program, first: Operation, operations: Sequence[Operation]) -> bool:
+    """Whether a slice goes on by itself, rather than to be put beside what it was taken from: a border, or a roll."""
+    if first.name not in ("slice", "dynamic_slice", "gather"):
+        return False
+    source, reached = first.inputs[0], set(first.outputs)
+    siblings = {n for op in operations if op.name == first.name and op.inputs[0] == source for n in op.outputs}
+    for operation in operations:
+        if reached.intersection(operation.inputs):
+            if operation.name == "concatenate":
+                beside = set(operation.inputs) - reached
+                return not beside & (siblings | {source})
+            if operation.name not in ("rev", "broadcast_in_dim", "reshape", "squeeze", "concatenate"):
+                return True
+            reached.update(operation.outputs)
+            siblings.update(operation.outputs if siblings.intersection(operation.inputs) else ())
+    return True
+
+
+def _padding(program: Program, window: Operation, operations: Sequence[Operation]) -> list[Operation]:
+    """Return what pads a window's operand: it went unnoticed where the map had nothing but an interior to lose."""
+    chain, wanted = [], {window.inputs[0]}
+    for operation in reversed(operations):
+        made = wanted.intersection(operation.outputs)
+        if made and operation.name in BORDERS and not _is_cut(program, operation, operations):
+            chain.append(operation)
+            wanted.update(n for n in operation.inputs if n in program.depends)
+    return chain[::-1]

@@ -53,11 +53,12 @@ def window_of(operation: Operation, axis: int) -> Window | None:
             return None
         n = numbers.lhs_spec.index(axis) - 2
         taps = others[0].shape[numbers.rhs_spec[2 + n]]
-        sizes = (params[name][n] for name in ("window_strides", "rhs_dilation", "lhs_dilation"))
-        return Window(taps, *sizes, tuple(params["padding"][n]))
+        strides, dilation, holes = (params[name][n] for name in ("window_strides", "rhs_dilation", "lhs_dilation"))
+        return Window(taps, strides, dilation, holes, tuple(params["padding"][n]))
     if operation.name.startswith("reduce_window") and "window_dimensions" in params:
         names = ("window_dimensions", "window_strides", "window_dilation", "base_dilation")
-        return Window(*(params[name][axis] for name in names), tuple(params["padding"][axis]))
+        taps, strides, dilation, holes = (params[name][axis] for name in names)
+        return Window(taps, strides, dilation, holes, tuple(params["padding"][axis]))
     if operation.name in POOLS:
         if not 0 < axis < len(map_.shape) - 1:
             return None
