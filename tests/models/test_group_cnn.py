@@ -101,8 +101,6 @@ def test_half_the_width_has_as_many_parameters_as_a_plain_network():
     for size, width in itertools.product((8, 28), (10, 12, 16)):
         ratio = parameters("small_cnn", size, width=2 * width, head="avg") / parameters("group_cnn", size, width=width)
         assert 1 < ratio < 1.02
-    assert parameters("group_cnn", 28, width=8) == 69_730
-    assert parameters("group_cnn", 28, width=8, group="p4m") == 138_850
 
 
 def test_stages_fit_the_image():

@@ -22,6 +22,8 @@ PARAMETERS = [
     ("lenet5", 10, (32, 32, 1), {"activation": "tanh", "pool": "avg"}, 61_706),
     ("small_cnn", 10, (8, 8, 1), {}, 58_474),
     ("small_cnn", 10, (28, 28, 1), {}, 289_130),
+    ("group_cnn", 10, (28, 28, 1), {"width": 8}, 69_730),
+    ("group_cnn", 10, (28, 28, 1), {"width": 8, "group": "p4m"}, 138_850),
     ("resnet9", 10, (32, 32, 3), {}, 6_573_130),
     ("resnet18", 1000, (224, 224, 3), {}, 11_689_512),
     ("resnet34", 1000, (224, 224, 3), {}, 21_797_672),
@@ -45,6 +47,12 @@ CASES = {
     "small_cnn layer": ("small_cnn", (9, 9, 1), {"width": 6, "norm": "layer", "activation": "silu", "pool": "avg"}),
     "small_cnn none": ("small_cnn", (8, 8, 1), {**SMALL, "norm": "none", "activation": "sigmoid", "head": "max"}),
     "small_cnn reflect": ("small_cnn", (8, 8, 1), {**SMALL, "padding_mode": "reflect", "dropout": 0.3}),
+    "group_cnn": ("group_cnn", (8, 9, 2), {**SMALL, "group": "p4m", "dropout": 0.3}),
+    "group_cnn options": (
+        "group_cnn",
+        (8, 8, 1),
+        {**SMALL, "norm": "none", "activation": "tanh", "head": "max", "padding_mode": "circular", "pool": "avg"},
+    ),
     "resnet9": ("resnet9", (16, 16, 3), SMALL),
     "resnet9 options": (
         "resnet9",
