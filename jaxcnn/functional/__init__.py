@@ -1,6 +1,7 @@
 """Pure functions on channels-last arrays: convolution, pooling, dense layers, normalisation."""
 
 from jaxcnn.functional.adaptive_pool import adaptive_avg_pool, adaptive_max_pool, global_avg_pool, global_max_pool
+from jaxcnn.functional.antialiased import antialiased_activation
 from jaxcnn.functional.batch_norm import batch_norm
 from jaxcnn.functional.bias import add_bias
 from jaxcnn.functional.blur import blur_pool
@@ -19,6 +20,7 @@ __all__ = [
     "adaptive_avg_pool",
     "adaptive_max_pool",
     "add_bias",
+    "antialiased_activation",
     "apply_filter",
     "avg_pool",
     "batch_norm",
