@@ -228,7 +228,9 @@ def _batch_first(x: Array, positions: Sequence[int]) -> Array:
 
 
 def _over_batch(fn: Callable[..., Array], batch: Sequence[int]) -> Callable[..., Array]:
-    """Map a function of one image over all batch axes; without any, leave it as it is."""
+    """Map a function of one image over all batch axes; of a single image, without a mapped index, which costs more."""
+    if math.prod(batch) == 1:
+        return lambda *args: jnp.expand_dims(fn(*(a.reshape(a.shape[len(batch) :]) for a in args)), range(len(batch)))
     for _ in batch:
         fn = jax.vmap(fn)
     return fn

@@ -10,12 +10,13 @@ from jaxcnn.nn.initializers import Initializer, he_normal, lecun_normal
 from jaxcnn.nn.module import Module
 from jaxcnn.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from jaxcnn.nn.pool import AdaptivePool, AvgPool, GlobalPool, LpPool, MaxPool, MinPool
-from jaxcnn.nn.resample import BlurPool, PolyphasePool
+from jaxcnn.nn.resample import AntialiasedActivation, BlurPool, PolyphasePool
 from jaxcnn.nn.sequential import Sequential
 
 __all__ = [
     "Activation",
     "AdaptivePool",
+    "AntialiasedActivation",
     "AvgPool",
     "BatchNorm",
     "BlurPool",

@@ -1,12 +1,38 @@
-"""Sampling layers that answer to shifts: they hold strides, and no parameters."""
+"""Layers that answer to shifts, where a stride or an activation alone does not: they hold no parameters."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jax import Array
 
 from jaxcnn import functional as F
 from jaxcnn.functional import window as win
+from jaxcnn.nn.activation import Activation
 from jaxcnn.nn.module import Module
+
+
+class AntialiasedActivation(Module):
+    """Apply an activation between the positions of maps, then low-pass: `functional.antialiased_activation`.
+
+    Args:
+        activation: A name that `Activation` knows, or a function.
+        up: How many times denser it is applied, along each axis.
+        spatial_axes: Positions of the spatial axes.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> AntialiasedActivation("gelu")(jnp.ones((8, 32, 32, 64))).shape
+        (8, 32, 32, 64)
+    """
+
+    def __init__(
+        self, activation: str | Callable[[Array], Array], *, up: int = 2, spatial_axes: Sequence[int] = (-3, -2)
+    ):
+        self.dense = Activation(activation)
+        self.up = up
+        self.spatial_axes = tuple(spatial_axes)
+
+    def __call__(self, x: Array, *, training: bool = False, key: Array | None = None) -> Array:
+        return F.antialiased_activation(x, self.dense, up=self.up, spatial_axes=self.spatial_axes)
 
 
 class BlurPool(Module):

@@ -200,11 +200,14 @@ def test_compiled_equals_eager_and_mapped() -> None:
     x = normal(0, (3, 4, 6, 2))
     np.testing.assert_array_equal(F.polyphase_pool(x), jax.jit(F.polyphase_pool)(x))
     np.testing.assert_array_equal(jax.vmap(F.polyphase_pool)(x), jax.jit(F.polyphase_pool)(x))
+    np.testing.assert_array_equal(F.polyphase_pool(x[None, :1]), F.polyphase_pool(x)[None, :1])
+    assert F.polyphase_pool(x[:0]).shape == (0, 2, 3, 2)
 
 
 def test_the_analysis_sees_an_orbit() -> None:
-    facts = analysis.trace(F.polyphase_pool, jax.ShapeDtypeStruct((12, 8, 2), jnp.float32)).outputs[0]
-    assert [str(axis.circular) for axis in facts.axes] == ["orbit", "orbit"]
+    for shape in ((12, 8, 2), (1, 12, 8, 2)):
+        facts = analysis.trace(F.polyphase_pool, jax.ShapeDtypeStruct(shape, jnp.float32)).outputs[0]
+        assert [str(axis.circular) for axis in facts.axes] == ["orbit", "orbit"]
 
 
 x2 = jnp.zeros((2, 8, 6, 4))

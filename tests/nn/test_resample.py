@@ -1,5 +1,6 @@
 """Sampling layers are their functions, every option passed on."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,6 +12,12 @@ from jaxcnn import nn
 AXES = {"spatial_axes": (-4, -2)}
 BLUR = {"strides": (1, 2), "taps": 5, "padding_mode": "reflect"}
 CASES = {
+    "activation": (nn.AntialiasedActivation("relu"), F.antialiased_activation, {"activation": jax.nn.relu}),
+    "activation options": (
+        nn.AntialiasedActivation(jnp.square, up=3, **AXES),
+        F.antialiased_activation,
+        {"activation": jnp.square, "up": 3, **AXES},
+    ),
     "blur": (nn.BlurPool(), F.blur_pool, {}),
     "blur options": (nn.BlurPool(**BLUR, **AXES), F.blur_pool, {**BLUR, **AXES}),
     "polyphase": (nn.PolyphasePool(), F.polyphase_pool, {}),
