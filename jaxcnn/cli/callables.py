@@ -60,15 +60,16 @@ def load(target: str) -> Any:
     return found
 
 
-def made(target: str, found: Any) -> Any:
+def made(target: str, found: Any, *, seed: int | None = None) -> Any:
     """Call what is a class, or a function without arguments, for the network that it makes.
 
     Args:
         target: Its name.
         found: Of `load`.
+        seed: Draws the parameters of an NNX module that is a class.
 
     Returns:
-        The network, abstract where that works, so that large ones take no memory.
+        The network; without a seed abstract where that works, so that large ones take no memory.
 
     Raises:
         ValueError: A class that needs arguments, or a call that fails or returns nothing callable.
@@ -81,15 +82,9 @@ def made(target: str, found: Any) -> Any:
         if nnx is None or names != ["rngs"]:
             needed = f"`{target}` is a class that needs {', '.join(names)}"
             raise ValueError(f"{needed}: write a function without arguments that makes one")
-        make = functools.partial(found, rngs=nnx.Rngs(0))
-    import jax
-
-    try:
-        network = jax.eval_shape(make)
-        if _framework(network) != "flax.nnx" or not callable(network) or _options(network):
-            raise TypeError
-        functions(network, None)
-    except Exception:  # what it returns is no tree of arrays, or cannot be made without them
+        make = functools.partial(found, rngs=nnx.Rngs(seed or 0))
+    network = _abstract(make) if seed is None else None
+    if network is None:
         try:
             network = make()
         except Exception as error:
@@ -101,15 +96,30 @@ def made(target: str, found: Any) -> Any:
     return network
 
 
-def functions(network: Any, x: Any) -> tuple[Callable[[Any, Any], Any], Any]:
+def _abstract(make: Callable[[], Any]) -> Any:
+    """Make a network without its arrays; None where that does not work."""
+    import jax
+
+    try:
+        network = jax.eval_shape(make)
+        if _framework(network) != "flax.nnx" or not callable(network) or _options(network):
+            return None
+        functions(network, None)
+    except Exception:  # what it returns is no tree of arrays, or cannot be made without them
+        return None
+    return network
+
+
+def functions(network: Any, x: Any, *, seed: int | None = None) -> tuple[Callable[[Any, Any], Any], Any]:
     """Turn a network into a function of its parameters and an input, in evaluation mode.
 
     Args:
         network: A Flax NNX or Linen module, any other callable tree of arrays (Equinox), or a function of the input.
         x: Abstract input, which a Linen module is initialised for.
+        seed: Draws the parameters of a Linen module.
 
     Returns:
-        `fn(params, x)`, and `params`, abstract where possible.
+        `fn(params, x)`, and `params`; without a seed those of a Linen module are abstract.
     """
     import jax
 
@@ -121,7 +131,7 @@ def functions(network: Any, x: Any) -> tuple[Callable[[Any, Any], Any], Any]:
         network.eval()
         return _nnx(network, options) if options else nn.functionalize(network)
     if framework == "flax.linen":
-        return _linen(network, x, options)
+        return _linen(network, x, options, seed)
     leaves = [] if _is_function(network) else jax.tree.leaves(network)
     if leaves and leaves[0] is not network:
         return _tree(network, options)
@@ -135,16 +145,19 @@ def _nnx(network: Any, options: dict[str, bool]) -> tuple[Callable[[Any, Any], A
     return lambda params, x: nnx.merge(graph, params, rest)(x, **options), params
 
 
-def _linen(network: Any, x: Any, options: dict[str, bool]) -> tuple[Callable[[Any, Any], Any], Any]:
-    """Abstract parameters; whatever else it has, running statistics, is zeros."""
+def _linen(network: Any, x: Any, options: dict[str, bool], seed: int | None) -> tuple[Callable[[Any, Any], Any], Any]:
+    """Parameters and whatever else it has, running statistics: real ones, or abstract ones and zeros."""
     import jax
     import jax.numpy as jnp
 
-    variables = jax.eval_shape(lambda x: network.init(jax.random.key(0), x, **options), x)
+    def init(x: Any) -> Any:
+        return network.init(jax.random.key(seed or 0), x, **options)
+
+    variables = jax.eval_shape(init, x) if seed is None else jax.jit(init)(jnp.zeros(x.shape, x.dtype))
     others = {name: tree for name, tree in variables.items() if name != "params"}
 
     def fn(params: Any, x: Any) -> Any:
-        rest = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), others)
+        rest = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), others) if seed is None else others
         return network.apply({"params": params, **rest}, x, **options)
 
     return fn, variables.get("params", {})
