@@ -13,6 +13,7 @@ VERBS = {
     "train": "train a network and save it as a run; the same --out resumes it",
     "evaluate": "measure a run on its test set",
     "summary": "list a network's layers: sizes, parameters, MACs, receptive fields, shift contracts",
+    "audit": "prove or refute that a network keeps shifts of its input, and name the layer that loses them",
     "models": "list the models",
     "presets": "list the ready-made configs of `jaxcnn train`",
     "data": "list, prepare or show data sets",
