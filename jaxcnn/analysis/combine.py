@@ -207,16 +207,18 @@ def _blended(
     world: World, parts: Sequence[tuple[Axis, ...]], bases: Sequence[np.ndarray], constant: Sequence[bool]
 ) -> list[Axis]:
     blended: list[Axis] = []
+    before: tuple[Axis, ...] = ()
     for axes in zip(*parts, strict=True):
         live = [n for n, axis in enumerate(axes) if not (constant[n] and axis.is_uniform)]
         inner = [axis.whole for axis in axes]
         if len({id(axes[n]) for n in live}) == 1 and sum(not constant[n] for n in live) <= 1:
             blended.append(axes[live[0]])
-        elif blended and all(whole is not None for whole in inner):
+        elif blended and all(whole and whole[0] is outer for whole, outer in zip(inner, before, strict=True)):
             outer = blended.pop()
             blended += split(blend(world, [whole[1] for whole in inner if whole], bases), outer.size)
         else:
             blended.append(blend(world, axes, bases))
+        before = axes
     return blended
 
 

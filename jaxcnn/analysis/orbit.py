@@ -32,6 +32,7 @@ class Winner:
         inputs: Which axis of the input moves along each.
         paces: By how much each of its positions is shifted.
         frame: In which frame.
+        number: Tells it from other indices: it is kept by whatever is only added to it.
         offset: What was added to the index; a multiple of the axis's size changes nothing.
     """
 
@@ -39,6 +40,7 @@ class Winner:
     inputs: tuple[int, ...]
     paces: tuple[int, ...]
     frame: tuple[int, ...]
+    number: int
     offset: int = 0
 
     @property
@@ -73,7 +75,7 @@ def _winner(world: World, array: Units, product: Sequence[Axis]) -> Winner | Non
         paces.append(pace)
     if not product or len(set(inputs)) < len(inputs):
         return None
-    return Winner(tuple(axis.size for axis in product), tuple(inputs), tuple(paces), array.frame)
+    return Winner(tuple(axis.size for axis in product), tuple(inputs), tuple(paces), array.frame, world.family())
 
 
 def followed(name: str, operands: Sequence[Units]) -> Winner | None:
@@ -141,8 +143,7 @@ def chosen(world: World, array: Units, place: int, start: Units) -> Units:
         ).any():
             raise Unknown("a slice whose phases differ")
         axes = [tuple(_in_frame(part, i, modulus) for part in parts) for parts in axes]
-        world.frames += 1
-        frame[i] = world.frames
+        frame[i] = world.frame(winner.number, i, *((axis.at[i] - axis.at[i, 0]) % whole).tolist())
         period[i], at[i] = whole // modulus, 0
         field[i] = _everything(array.field[i], world.sizes[i], [part for parts in axes for part in parts], i)
     hull = array.base.hull.copy()

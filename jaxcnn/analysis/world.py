@@ -24,13 +24,17 @@ class World:
         self.circular = circular
         self.modulus = np.array(sizes if circular else [0] * self.rank, np.int64)
         self.families = 0
-        self.frames = 0
+        self.frames: dict[Any, int] = {}
         self.names: dict[Any, int] = {}
 
     def family(self) -> int:
         """Return a number for an array whose functions are new."""
         self.families += 1
         return self.families
+
+    def frame(self, *roll: Any) -> int:
+        """Return the number of a roll that the data choose: the same one for the same choice."""
+        return self.frames.setdefault(roll, len(self.frames) + 1)
 
     def name(self, *parts: Any) -> int:
         """Return a label for a combination of labels: equal for equal ones."""

@@ -39,6 +39,25 @@ def polyphase_rows(x: Any) -> Any:
     return lax.dynamic_index_in_dim(phases, jnp.argmin((phases**2).sum((0, 2, 3))) - 2, 1, keepdims=False)
 
 
+def with_shortcut(x: Any) -> Any:
+    """A residual block: the shortcut is sampled at the phase that the body chose."""
+    y, index = F.polyphase_pool(circular(x), return_index=True)
+    return circular(jnp.tanh(y)) + F.polyphase_pool(x, index=index)
+
+
+def with_mirrored_shortcut(x: Any) -> Any:
+    y, index = F.polyphase_pool(circular(x), return_index=True)
+    return y + F.polyphase_pool(x[::-1], index=index)
+
+
+def merged_phases(x: Any) -> Any:
+    """Element-wise operations on the norms of the four phases, whose axis is a product of two."""
+    h, w, c = x.shape
+    phases = x.reshape(h // 2, 2, w // 2, 2, c).transpose(1, 3, 0, 2, 4).reshape(4, h // 2, w // 2, c)
+    norms = (phases**2).sum((1, 2, 3))
+    return jnp.where(norms == norms.max(), norms, 0).reshape(2, 2).sum(0)
+
+
 def kinds(fn: Any) -> list[str]:
     facts = analysis.trace(fn, jax.ShapeDtypeStruct(SHAPE, jnp.float32)).outputs[0]
     return [str(axis.circular) for axis in facts.axes]
@@ -48,6 +67,13 @@ CASES = {
     "polyphase": (lambda x: polyphase(circular(x)), ["orbit", "orbit"]),
     "one axis": (lambda x: polyphase_rows(circular(x)), ["orbit", "equivariant"]),
     "taken": (lambda x: jnp.take(*phases_of_rows(circular(x)), axis=0), ["orbit", "equivariant"]),
+    "a shortcut of the same choice": (with_shortcut, ["orbit", "orbit"]),
+    "two such blocks, then the mean": (
+        lambda x: with_shortcut(jnp.tile(with_shortcut(x), (2, 2, 1))).mean((0, 1)),
+        ["invariant", "invariant"],
+    ),
+    "a mirrored shortcut": (with_mirrored_shortcut, ["unknown", "unknown"]),
+    "two choices": (lambda x: polyphase(circular(x)) + polyphase(x), ["unknown", "unknown"]),
     "indexed": (lambda x: (lambda phases, k: phases[k])(*phases_of_rows(circular(x))), ["orbit", "equivariant"]),
     "then a convolution": (lambda x: circular(polyphase(circular(x))), ["orbit", "orbit"]),
     "twice": (lambda x: polyphase(circular(jnp.tanh(polyphase(circular(x)))))[:, :1], ["orbit", "position-dependent"]),
@@ -79,6 +105,15 @@ def test_contract_is_true(name: str) -> None:
             answers = [np.roll(whole, (i, j), (0, 1)) for i in others[0] for j in others[1]] if others else [whole]
             held = [any(np.allclose(y, answer, rtol=1e-9, atol=1e-12) for answer in answers) for y in rolled]
             assert all(held) == (kind != "position-dependent"), (axis, held)
+
+
+def test_phases_of_one_axis_are_told_apart() -> None:
+    """Their axis is a product of two, which element-wise operations keep."""
+    assert kinds(merged_phases) == ["invariant", "equivariant"]
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.random.default_rng(1).standard_normal(SHAPE))
+        for axis, roll in ((0, 0), (1, 1)):
+            np.testing.assert_allclose(merged_phases(jnp.roll(x, 1, axis)), jnp.roll(merged_phases(x), roll))
 
 
 def test_equal_phases_are_not_told_apart_by_the_contract() -> None:
