@@ -175,7 +175,8 @@ def _choose(x: Array, steps: Sequence[int]) -> Array:
 def _squares(x: Array) -> Array:
     """Return the channels' squared norm at every position, in units of the image's largest: int32 of 0 to 2^30."""
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    x = scale(jnp.where(jnp.isfinite(x), x, 0), -largest_exponent(x))
+    power = lax.optimization_barrier(-largest_exponent(x))  # else XLA computes it anew for every entry
+    x = scale(jnp.where(jnp.isfinite(x), x, 0), power)
     bits = min(FRACTION, BITS - math.ceil(math.log2(x.shape[-1])))
     return jnp.sum((x * x * (1 << bits)).astype(jnp.int32), -1, jnp.int32)
 
