@@ -1,6 +1,5 @@
 """The audit of a network: what each layer promises under shifts, whether it keeps it, and why it promises no more."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,16 +9,16 @@ import numpy as np
 from jax import Array
 
 from jaxcnn import analysis
-from jaxcnn.analysis.layers import group, name_groups
 from jaxcnn.config import unknown
 from jaxcnn.equivariance.causes import Cause, explain
 from jaxcnn.equivariance.findings import Audit, AuditedLayer
 from jaxcnn.equivariance.local import Local
 from jaxcnn.equivariance.measure import Measured, measure, shifts_of
-from jaxcnn.equivariance.program import Operation, Program, program, widened
+from jaxcnn.equivariance.program import Program, program, widened
 from jaxcnn.equivariance.relations import VERDICTS, Relation, relations
+from jaxcnn.equivariance.rows import Row, rows_of
 from jaxcnn.equivariance.turns import is_transposed, turned
-from jaxcnn.equivariance.units import unit
+from jaxcnn.equivariance.units import persists, unit
 
 MODES = ("circular", "interior")
 ROUNDING_64 = 1e-9
@@ -33,16 +32,6 @@ APPROXIMATE = 0.05
 TIE_BREAK = 1e-3
 UNTOLD = ("operation", "border", "global reduction", "batch statistics")
 """Causes that say nothing where an operation has no rule."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A layer: its operations, and the value that it gives."""
-
-    name: str
-    op: str
-    operations: tuple[Operation, ...]
-    output: int
 
 
 def audit(
@@ -115,7 +104,7 @@ def audit(
     start = analysis.trace(lambda x: x, x, spatial_axes=places).outputs[0]
     known[listed.input] = relations(start, mode, sizes)
     contracts = dict(zip(values, facts, strict=True))
-    rows = _rows(listed, len(places))
+    rows = rows_of(listed, len(places))
     shifts = shifts_of(sizes, mode)
     judged = _Judged(listed, x, known, places, mode, shifts, tolerance)
     outputs = [row.output for row in rows]
@@ -243,7 +232,7 @@ def _causes(judged: _Judged, row: Row) -> tuple[Cause, ...]:
     found: dict[tuple[str, str], Cause] = {}
     for axis in range(len(judged.places)):
         part = unit(judged.program, judged.known, row.operations, row.output, axis)
-        if part is None:
+        if part is None or not persists(judged.program, judged.known, row.operations, row.output, axis):
             continue
         if part.before.verdict in ("broken", "unknown"):
             continue
@@ -261,22 +250,6 @@ def _causes(judged: _Judged, row: Row) -> tuple[Cause, ...]:
             found.setdefault((cause.kind, cause.text), cause)
     established = [cause for cause in found.values() if cause.kind not in ("no rule", "operation")]
     return tuple(established or found.values())
-
-
-def _rows(listed: Program, rank: int) -> list[Row]:
-    """Sort a program's operations into layers."""
-    equations, outputs, home = listed.equations()
-    if not any(equation.depends for equation in equations):
-        return []
-    groups = [g for g in group(equations, outputs, (), rank=rank) if g.last.depends]
-    order = {operation: n for n, operation in enumerate(listed.operations)}
-    rows = []
-    for g, name in zip(groups, name_groups(groups, lambda g: ""), strict=True):
-        operations = tuple(sorted((home[id(equation)] for equation in g.equations), key=order.__getitem__))
-        last = home[id(g.last)]
-        output = max(last.outputs, key=lambda n: int(np.prod(np.shape(listed.avals[n]))))
-        rows.append(Row(name, g.op, operations, output))
-    return rows
 
 
 def _places(x: Array, spatial_axes: Sequence[int]) -> tuple[int, ...]:

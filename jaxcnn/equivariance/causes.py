@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcnn.equivariance.local import ROUNDING, Local
 from jaxcnn.equivariance.program import Operation
+from jaxcnn.equivariance.units import BORDERS
 from jaxcnn.equivariance.windows import Window, rewindowed, window_of
 
 MOST_STRIDE = 8
@@ -71,7 +73,7 @@ def explain(local: Local, *, norm: bool, mode: str) -> tuple[Cause, ...]:
         return (Cause("operation", f"{last.name}: {error}", last.name, float("nan")),)
     if as_it_is < ROUNDING:
         return (_inherited(local, norm, mode),)
-    for search in (_window, _strided, _one_operand, _constant, _several, _lattice):
+    for search in (_window, _wrapped, _strided, _one_operand, _constant, _several, _lattice):
         found = tuple(cause for cause in search(local, as_it_is) if mode == "circular" or cause.kind not in OUTSIDE)
         if found:
             return found
@@ -163,6 +165,38 @@ def _window(local: Local, error: float) -> Iterator[Cause]:
         yield _cause(local, kind, text, error, whole, change=fed)
     if strides > 1:
         yield _cause(local, "stride", f"stride {strides}", error, whole, change=fed)
+
+
+def _wrapped(local: Local, error: float) -> Iterator[Cause]:
+    """Borders before windows that are written out, as slices and sums: the same borders, of what comes round."""
+    source, operations = _source(local), local.unit.operations
+    if source is None or operations[0].name not in BORDERS:
+        return
+    axis, instead, mixed = source[1], {}, False
+    for operation in operations:
+        sizes = [aval.shape[axis] for aval in operation.avals if len(getattr(aval, "shape", ())) > axis]
+        if operation.name == "pad" and min(operation.params["padding_config"][axis][:2]) >= 0:
+            low, high, _ = operation.params["padding_config"][axis]
+            main, mixed = 0, True
+        elif operation.name == "concatenate" and operation.params["dimension"] == axis:
+            main = int(np.argmax(sizes))
+            low, high, mixed = sum(sizes[:main]), sum(sizes[main + 1 :]), mixed or _mixed(local, operation)
+        else:
+            continue
+        amounts = [(low, high) if a == axis else (0, 0) for a in range(len(operation.avals[main].shape))]
+        instead[operation.outputs[0]] = lambda *taken, main=main, amounts=amounts: [
+            jnp.pad(taken[main], amounts, mode="wrap")
+        ]
+    for times in range(1, MOST_STRIDE + 1) if instead else ():
+        if local.holds(instead, times=times):
+            if not local.holds(times=times):
+                kind, what = (
+                    ("zero padding", "constants") if mixed else ("mirrored padding", "mirrored or repeated rows")
+                )
+                yield _cause(local, kind, f"{what} beyond the borders", error, instead, times=times)
+            if times > 1:
+                yield _cause(local, "stride", f"positions are taken in groups of {times}", error, instead, times=times)
+            return
 
 
 def _cut(value: Any, axis: int, size: int) -> Any:

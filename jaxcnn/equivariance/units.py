@@ -69,8 +69,10 @@ def unit(
     first = next(op for op in operations if op in bad and not any(n in made and made[n] in bad for n in op.inputs))
     chain = [first]
     if first.name in BORDERS and not _is_cut(program, first, operations):
-        chain += _onward(first, [op for op in operations if op in bad])
-    elif _has_window(first):
+        every = [op for op in operations if op in bad]
+        chain = [first, *_onward(first, every)]
+        chain = every if len(chain) == 1 else chain
+    elif has_window(first):
         chain = [*_padding(program, first, operations), first]
     last = chain[-1]
     inside = {n for op in chain for n in op.outputs}
@@ -78,6 +80,29 @@ def unit(
     result = max((n for n in last.outputs if lost(n)), key=lambda n: known[n][axis].rank, default=last.outputs[0])
     before = max((known[n][axis] for n in taken), key=lambda r: r.rank)
     return Unit(tuple(chain), taken, result, axis, before, known[result][axis])
+
+
+def persists(program: Program, known: Known, operations: Sequence[Operation], target: int, axis: int) -> bool:
+    """Say whether what a layer loses is lost to the program's results, and not found again on the way.
+
+    Args:
+        program: Of the layer.
+        known: Relations of all values that depend on the input.
+        operations: Of the layer.
+        target: Its result.
+        axis: Which axis of the input.
+
+    Returns:
+        Whether a way leads from the layer to a result on which every value promises less than the layer takes in.
+    """
+    made = {number for operation in operations for number in operation.outputs}
+    inputs = {n for operation in operations for n in operation.inputs if n in known and n not in made}
+    best = max((known[n][axis] for n in inputs), key=lambda r: r.rank)
+    lost = {target}
+    for operation in program.operations:
+        if lost.intersection(operation.inputs):
+            lost.update(n for n in operation.outputs if n in known and worse(known[n][axis], best))
+    return bool(lost.intersection(program.outputs))
 
 
 def worse(one: Relation, other: Relation) -> bool:
@@ -121,11 +146,19 @@ def _onward(first: Operation, bad: Sequence[Operation]) -> list[Operation]:
             chain.append(operation)
             reached.update(operation.outputs)
         elif reached.intersection(operation.inputs):
-            return [*chain, operation] if _has_window(operation) else []
+            return [*chain, operation] if has_window(operation) else []
     return []
 
 
-def _has_window(operation: Operation) -> bool:
+def has_window(operation: Operation) -> bool:
+    """Say whether an operation slides a window along any axis.
+
+    Args:
+        operation: Of a program.
+
+    Returns:
+        Whether it does.
+    """
     return any(window_of(operation, axis) for axis in range(len(getattr(operation.avals[0], "shape", ()))))
 
 
