@@ -145,7 +145,11 @@ def difference(
     kept = jnp.ones((1,) * old.ndim, bool)
     orbit = [r.axis for r in known if r.verdict == "orbit" and r.axis is not None]
     if orbit:
-        moves = _best_roll(old, new, known, moves, orbit)
+        fixed = old
+        for n, r in enumerate(known):
+            if r.axis is not None and r.axis not in orbit:
+                fixed = jnp.roll(fixed, moves[n], r.axis)
+        moves = _best_roll(fixed, new, known, moves, orbit)
     for n, (axis, margin) in enumerate(inside):
         if axis is None:
             continue
