@@ -90,7 +90,7 @@ def draw(results: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
         (line,) = axes.plot(distances, means, marker="o", label=name)
         axes.fill_between(distances, means - halves, means + halves, color=line.get_color(), alpha=0.2)
     axes.set(xlabel="circular shift, pixels", ylabel="outputs that keep every bit", ylim=(-0.02, 1.05))
-    axes.legend()
+    figure.legend(loc="outside right upper")
     figure.savefig(path, dpi=150)
 
 

@@ -12,8 +12,8 @@ from jax.extend import core
 
 from jaxcnn.equivariance.intermediates import inner_jaxpr
 
-SAFETY = 8.0
-"""Standard deviations, about, of rounding errors that are independent: one operation's has 0.3 of `eps`."""
+SAFETY = 4.0
+"""In `eps` of one rounding error, whose standard deviation is eps / sqrt(12) at most: 14 of them."""
 SUMS = {
     "reduce_sum", "reduce_prod", "cumsum", "cumprod", "cumlogsumexp", "reduce_window_sum", "reduce_window",
     "dot_general", "conv_general_dilated", "fft", "reduce",
@@ -30,11 +30,11 @@ EXACT = {
 def rounding(fn: Callable[..., Any], *args: Any) -> float:
     """Estimate how far rounding alone may carry a function's result, as a share of its largest value.
 
-    `8 sqrt(max over paths of the sum of eps_i^2 n_i)`: along every path from the arguments to the result, operation i
+    `4 sqrt(max over paths of the sum of eps_i^2 n_i)`: along every path from the arguments to the result, operation i
     has rounding errors of its dtype's eps, n_i of them where it sums n_i numbers (the taps of a convolution times its
     input channels, the contracted sizes of a product, the window of a pool, log2 n of a Fourier transform), which add
-    up as independent errors do: as the root of the sum of squares, relative to the size of the values. 8 covers the
-    largest of millions of values. Operations that only move or choose numbers add nothing; a loop adds its length
+    up as independent errors do: as the root of the sum of squares, relative to the size of the values. 4 eps are 14
+    standard deviations of one error, room for the largest of many values. Operations that only move or choose numbers add nothing; a loop adds its length
     times. It is an estimate for well-conditioned functions, and no bound: the assertions take it of the largest value
     or of the `response` to errors of the argument, whichever is larger; where the numbers in between cancel, or
     exponentials are taken of large ones, give a tolerance.
@@ -49,9 +49,9 @@ def rounding(fn: Callable[..., Any], *args: Any) -> float:
     Example:
         >>> half = jax.ShapeDtypeStruct((64,), "bfloat16")
         >>> rounding(lambda x: x[::-1], half), rounding(lambda x: x * x, half)
-        (0.0, 0.0625)
+        (0.0, 0.03125)
         >>> rounding(lambda x, y: x @ y, *[jax.ShapeDtypeStruct((64, 64), "float32")] * 2) / 2.0**-23
-        64.0
+        32.0
     """
     program = jax.make_jaxpr(fn)(*args)
     return SAFETY * math.sqrt(max(_spread(program.jaxpr, [0.0] * len(program.jaxpr.invars)), default=0.0))
