@@ -30,14 +30,14 @@ EXACT = {
 def rounding(fn: Callable[..., Any], *args: Any) -> float:
     """Estimate how far rounding alone may carry a function's result, as a share of its largest value.
 
-    `4 sqrt(max over paths of the sum of eps_i^2 n_i)`: along every path from the arguments to the result, operation i
-    has rounding errors of its dtype's eps, n_i of them where it sums n_i numbers (the taps of a convolution times its
-    input channels, the contracted sizes of a product, the window of a pool, log2 n of a Fourier transform), which add
-    up as independent errors do: as the root of the sum of squares, relative to the size of the values. 4 eps are 14
-    standard deviations of one error, room for the largest of many values. Operations that only move or choose numbers add nothing; a loop adds its length
-    times. It is an estimate for well-conditioned functions, and no bound: the assertions take it of the largest value
-    or of the `response` to errors of the argument, whichever is larger; where the numbers in between cancel, or
-    exponentials are taken of large ones, give a tolerance.
+    `4 sqrt(max over paths of the sum of eps_i^2 n_i)`: along every path from the arguments to the result, operation
+    i has rounding errors of its dtype's eps, n_i of them where it sums n_i numbers (the taps of a convolution times
+    its input channels, the contracted sizes of a product, the window of a pool, log2 n of a Fourier transform),
+    which add up as independent errors do: as the root of the sum of squares, relative to the size of the values. 4
+    eps are 14 standard deviations of one error, room for the largest of many values. Operations that only move or
+    choose numbers add nothing; a loop adds its length times. It is an estimate for well-conditioned functions, and
+    no bound: the assertions take it of the largest value or of the `response` to errors of the argument, whichever
+    is larger; where the numbers in between cancel, or exponentials are taken of large ones, give a tolerance.
 
     Args:
         fn: Any JAX function.
