@@ -9,7 +9,8 @@ from jaxcnn.functional.conv import conv, conv_matrix, conv_transpose, dense_to_c
 from jaxcnn.functional.dense import dense, flatten
 from jaxcnn.functional.dropout import dropout
 from jaxcnn.functional.filters import FILTERS, apply_filter
-from jaxcnn.functional.group import group_action, group_pool, p4_conv, p4_lift_conv, p4m_conv, p4m_lift_conv
+from jaxcnn.functional.group import p4_conv, p4_lift_conv, p4m_conv, p4m_lift_conv
+from jaxcnn.functional.group_maps import group_action, group_pool
 from jaxcnn.functional.norm import group_norm, instance_norm, layer_norm
 from jaxcnn.functional.ordered_sum import order_independent_sum
 from jaxcnn.functional.polyphase import polyphase_pool, polyphase_unpool

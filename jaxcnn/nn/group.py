@@ -15,7 +15,7 @@ from jax import Array
 from jaxcnn import functional as F
 from jaxcnn.config import unknown
 from jaxcnn.functional import window as win
-from jaxcnn.functional.group import GROUPS
+from jaxcnn.functional.group_maps import GROUPS
 from jaxcnn.nn.initializers import Initializer, he_normal
 from jaxcnn.nn.module import Module, cast
 
