@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from jaxcnn.cli import targets
 from jaxcnn.cli.arguments import Common, Flag, parse
+from jaxcnn.cli.interrupt import at_once
 from jaxcnn.cli.output import console, emit_json, quiet
 from jaxcnn.cli.targets import Network
 from jaxcnn.config import ModelConfig
@@ -26,8 +27,9 @@ PLAIN_WIDTH = 120
 class Arguments(Common):
     """Prove or refute, layer by layer, that a network answers shifts of its input, and name what loses it.
 
-    It runs the network on an input and on that input's shifts: a model or a network of your own on random numbers, a
-    run, with its trained parameters, on an image of its validation set.
+    It runs the network on an input and on that input's shifts: a model or a network of your own on random numbers; a
+    run, with its trained parameters, on an image of its validation set. Error is how far a layer is from moving with
+    every shift, borders included, in parts of its largest magnitude; README.md tells what `interior 1..1 on 2Z` means.
     """
 
     target: Annotated[Positional[str], arg(metavar="MODEL|RUN|MODULE:FUNCTION|NETWORK")]
@@ -57,10 +59,12 @@ def main(argv: Sequence[str]) -> int:
     quiet(debug=arguments.debug)
     if not 0 <= arguments.seed < 2**32:
         raise ValueError(f"--seed (={arguments.seed}) must be a whole number from 0 to 2**32 - 1")
-    network, x, what = _prepared(arguments)
-    from jaxcnn.equivariance import audit
+    with at_once(), _waiting(f"auditing {arguments.target}", silent=arguments.json):
+        network, x, what = _prepared(arguments)
+        from jaxcnn.equivariance import audit
 
-    with _waiting(f"auditing {network.name}", silent=arguments.json):
+        if max(x.shape[axis] for axis in network.spatial_axes) == 1:
+            raise ValueError("an input of one position cannot shift: --input must have a spatial size larger than 1")
         found = audit(
             lambda x: network.fn(network.params, x), x, mode=arguments.mode, spatial_axes=network.spatial_axes
         )
@@ -87,7 +91,9 @@ def _prepared(arguments: Arguments) -> tuple[Network, Any, str]:
     target, kind = arguments.target, targets.kind(arguments.target)
     if kind != "own":
         targets.refuse_layout(channels_first=arguments.channels_first, batch=arguments.batch)
-    if kind != "model" and (arguments.model.options() or arguments.model.name):
+    if arguments.model.name:
+        raise ValueError(f"--model.name {arguments.model.name} is no flag here: the model is the first argument")
+    if kind != "model" and arguments.model.options():
         raise ValueError("--model.* flags are for models: a run or a network of your own is what it is")
     if kind == "run":
         from jaxcnn.runs import Run

@@ -37,7 +37,7 @@ def table(audit: "Audit", what: str, width: int) -> str:
                zero padding 1 and 1
         ----------------------------------------------
         input: random numbers
-        result: exact-interior under circular shifts (15
+        result: interior 1..1 under circular shifts (15
           tried)
         first lost at conv1: zero padding 1 and 1
     """
@@ -81,13 +81,19 @@ def _cut(text: str, width: int) -> str:
 
 
 def _share(error: float) -> str:
-    return "0" if error == 0 else f"{error:.0e}" if error < 1e-3 else f"{100 * error:.{1 if error < 0.095 else 0}f} %"
+    if not 1e-3 <= error < float("inf"):
+        return f"{error:.0e}" if error else "0"
+    return f"{100 * error:.{0 if error >= 0.0995 else 1}f} %"
 
 
 def _end(audit: "Audit", what: str) -> list[str]:
     """Say what is to be said of the whole."""
+    from jaxcnn.equivariance.findings import verdict_text
+
     shifts = "circular shifts" if audit.mode == "circular" else "shifts that bring in new content"
-    lines = [f"input: {what}", f"result: {audit.verdict} under {shifts} ({audit.shifts} tried)"]
+    last = audit.layers[-1] if audit.layers else None
+    verdict = verdict_text(last) if last and last.verdict == audit.verdict else audit.verdict
+    lines = [f"input: {what}", f"result: {verdict} under {shifts} ({audit.shifts} tried)"]
     if audit.first is not None:
         lines.append(f"first lost at {audit.first.name}: {audit.first.cause}")
     return lines + [
