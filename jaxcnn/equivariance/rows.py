@@ -15,12 +15,14 @@ class Row:
 
     Attributes:
         name: Its name stack, or its operation and a number.
+        scope: The name stack that its operations share.
         op: Its main operation.
         operations: In order.
         output: Number of the value that it gives.
     """
 
     name: str
+    scope: str
     op: str
     operations: tuple[Operation, ...]
     output: int
@@ -46,19 +48,19 @@ def rows_of(program: Program, rank: int) -> list[Row]:
         operations = tuple(sorted((home[id(equation)] for equation in g.equations), key=order.__getitem__))
         last = home[id(g.last)]
         output = max(last.outputs, key=lambda n: int(np.prod(np.shape(program.avals[n]))))
-        rows.append(Row(name, g.op, operations, output))
+        rows.append(Row(name, g.name, g.op, operations, output))
     return _with_paddings(program, rows, order)
 
 
 def _with_paddings(program: Program, rows: list[Row], order: dict[Operation, int]) -> list[Row]:
-    """Join rows that are nothing but borders to the one window that takes them in."""
+    """Join rows that are nothing but borders to the one window, of the same scope, that takes them in."""
     kept: list[Row] = []
     for n, row in enumerate(rows):
         made = {number for operation in row.operations for number in operation.outputs}
         takers = [m for m in range(n + 1, len(rows)) if any(made.intersection(op.inputs) for op in rows[m].operations)]
         borders = all(op.name in BORDERS for op in row.operations if program.depends.intersection(op.inputs))
-        if borders and len(takers) == 1 and any(map(has_window, rows[takers[0]].operations)):
-            other = rows[takers[0]]
+        other = rows[takers[0]] if len(takers) == 1 else None
+        if borders and other and other.scope == row.scope and any(map(has_window, other.operations)):
             together = tuple(sorted((*row.operations, *other.operations), key=order.__getitem__))
             rows[takers[0]] = dataclasses.replace(other, operations=together)
         else:

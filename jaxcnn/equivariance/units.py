@@ -106,7 +106,7 @@ def persists(program: Program, known: Known, operations: Sequence[Operation], ta
 
 
 def worse(one: Relation, other: Relation) -> bool:
-    """Say whether a relation promises less than another, or a map has stopped moving while its positions remain.
+    """Say whether a relation promises less than another; a roll that the data choose loses nothing.
 
     Args:
         one: Of a later array.
@@ -119,7 +119,7 @@ def worse(one: Relation, other: Relation) -> bool:
         >>> worse(Relation("broken"), Relation("exact", 1)), worse(Relation("exact", 1), Relation("exact-lattice", 2))
         (True, False)
     """
-    return one.rank > other.rank
+    return one.verdict != "orbit" and one.rank > other.rank
 
 
 def _persisting(made: Mapping[int, Operation], target: int, lost: object) -> set[Operation]:

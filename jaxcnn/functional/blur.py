@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from functools import reduce
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -58,12 +59,21 @@ def blur_pool(
         raise ValueError(f"`taps` (={taps}) must be 1 to {MOST_TAPS}, and whole")
     positions = win.spatial_positions(x.ndim, spatial_axes)
     steps = win.per_axis("strides", strides, len(positions))
+    for axis in positions:
+        win.per_axis("spatial size of `x`", x.shape[axis], 1)
+    return _blurred(x, steps=steps, taps=int(taps), padding_mode=padding_mode, positions=positions)
+
+
+def _blur_pool(x: Array, *, steps: tuple[int, ...], taps: int, padding_mode: str, positions: tuple[int, ...]) -> Array:
     weights = [math.comb(taps - 1, k) / 2 ** (taps - 1) for k in range(taps)]
     y = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     for axis, step in zip(positions, steps, strict=True):
-        win.per_axis("spatial size of `x`", x.shape[axis], 1)
         y = _along(y, axis, step, weights, padding_mode)
     return y.astype(x.dtype)
+
+
+_blur_pool.__name__ = "blur_pool"  # of the call: what a jaxpr, a summary and an audit show
+_blurred = jax.jit(_blur_pool, static_argnames=("steps", "taps", "padding_mode", "positions"))
 
 
 def _along(x: Array, axis: int, step: int, weights: Sequence[float], padding_mode: str) -> Array:

@@ -80,8 +80,7 @@ def polyphase_pool(
     steps = _dividing(x, positions, strides)
     front = _batch_first(x, positions)
     batch = front.shape[: -1 - len(steps)]
-    chosen = _over_batch(lambda x: _choose(x, steps), batch)(front) if index is None else _index(index, batch)
-    y = _over_batch(lambda x, k: _take(x, k, steps), batch)(front, chosen)
+    y, chosen = _sampled(front, None if index is None else _index(index, batch), steps=steps)
     y = jnp.moveaxis(y, range(len(batch), y.ndim - 1), positions)
     return (y, chosen) if return_index else y
 
@@ -129,6 +128,16 @@ def polyphase_unpool(
     batch = front.shape[: -1 - len(steps)]
     x = _over_batch(lambda y, k: _put(y, k, steps), batch)(front, _index(index, batch))
     return jnp.moveaxis(x, range(len(batch), x.ndim - 1), positions)
+
+
+def _polyphase_pool(x: Array, index: Array | None, *, steps: tuple[int, ...]) -> tuple[Array, Array]:
+    batch = x.shape[: -1 - len(steps)]
+    chosen = _over_batch(lambda x: _choose(x, steps), batch)(x) if index is None else index
+    return _over_batch(lambda x, k: _take(x, k, steps), batch)(x, chosen), chosen
+
+
+_polyphase_pool.__name__ = "polyphase_pool"  # of the call: what a jaxpr, a summary and an audit show
+_sampled = jax.jit(_polyphase_pool, static_argnames="steps")
 
 
 def _split(x: Array, steps: Sequence[int]) -> Array:
