@@ -21,8 +21,9 @@ padding is larger at the end by just as much as the stride drops there. In parti
     "VALID": S divides N - 1 - D (F - 1), so a 2x2 window of stride 2 fits even sizes.
 
 Elsewhere it fails: "SAME" with an even window, or S = 2 with padding 1 and a 3x3 window on an even size. Every
-`padding_mode` is symmetric. (What repeats needs it only modulo its period: `circular` N, `reflect` 2 N - 2. Windows
-that see nothing but padding do not count. Element 5, a transposition, needs equal options on both axes alone.)
+`padding_mode` is symmetric. (Differences that are multiples of N with `circular`, and some that are multiples of N - 1
+with `reflect`, do no harm; windows that see nothing but padding do not count. Element 5, a transposition, needs equal
+options on both axes alone.)
 
 Reference:
     Cohen and Welling, "Group equivariant convolutional networks", 2016.
