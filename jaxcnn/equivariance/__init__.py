@@ -3,7 +3,7 @@
 from jaxcnn.equivariance.actions import Action, Compose, Crop, Flip, Roll, Rot90, Shift
 from jaxcnn.equivariance.assertions import assert_equivariant, assert_invariant
 from jaxcnn.equivariance.audit import audit
-from jaxcnn.equivariance.causes import Cause
+from jaxcnn.equivariance.cause import Cause
 from jaxcnn.equivariance.consistency import Consistency, consistency, consistency_table
 from jaxcnn.equivariance.errors import equivariance_error, invariance_error
 from jaxcnn.equivariance.findings import Audit, AuditedLayer

@@ -10,7 +10,8 @@ from jax import Array
 
 from jaxcnn import analysis
 from jaxcnn.config import unknown
-from jaxcnn.equivariance.causes import Cause, explain
+from jaxcnn.equivariance.cause import Cause
+from jaxcnn.equivariance.causes import explain
 from jaxcnn.equivariance.findings import Audit, AuditedLayer
 from jaxcnn.equivariance.local import Local
 from jaxcnn.equivariance.measure import Measured, measure, shifts_of

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from jaxcnn.config import unknown
-from jaxcnn.equivariance.causes import Cause
+from jaxcnn.equivariance.cause import Cause
 
 REQUIREMENTS = {
     "exact": ("exact", "orbit"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from jaxcnn.equivariance.causes import Cause
+from jaxcnn.equivariance.cause import Cause
 from jaxcnn.equivariance.program import Operation, Program
 from jaxcnn.equivariance.relations import Relation
 
