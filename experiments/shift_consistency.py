@@ -51,7 +51,7 @@ class Settings:
     """Channels of the first stage."""
     epochs: int = 1
     """Passes over the training set."""
-    images: int = 20000
+    images: int = 45000
     """Training images, of 45,000; the first ones, which are stratified."""
     batch: int = 64
     lr: float = 0.05
