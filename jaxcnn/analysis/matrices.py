@@ -18,6 +18,11 @@ from jaxcnn.analysis.world import World
 SAME = 1e-6
 """Entries of a matrix that differ by less, of the largest, are the same number but for rounding."""
 
+MOST_TURNED = 512
+"""Positions of a circle on which a matrix is compared with its turns."""
+MOST_KINDS = 8
+"""Different columns that such a matrix may have."""
+
 
 @rule("dot_general")
 def dot(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
@@ -54,6 +59,11 @@ def _product(
     general = bool(fixed.sources) or (fixed.value is not None and bool((fixed.value != 0).all()))
     if not general and fixed.value is not None and len(summed) == 1 and len(fixed.shape) == 2:
         return _banded(world, moving, summed[0], np.moveaxis(fixed.value, fixed_summed[0], 0), shape, last=last)
+    turning = None
+    if world.circular and not fixed.sources and fixed.value is not None and len(summed) == 1 and len(fixed.shape) == 2:
+        turning = _turning(np.moveaxis(fixed.value, fixed_summed[0], 0))
+    if turning is not None:
+        return _circulant(world, moving, summed[0], *turning, shape, last=last)
     whole = reduce(world, moving, summed, symmetric=False)
     if not general:  # its zeros are not known: the field may be smaller than all that is summed
         carried = [any(axis.carries(i) for n in summed for axis in moving.axes[n]) for i in range(world.rank)]
@@ -136,6 +146,60 @@ def _banded(world: World, array: Units, place: int, matrix: np.ndarray, shape: t
     longer = pad(world, dataclasses.replace(axis, step=(Fraction(0),) * world.rank), 0, 1, padding=False)
     base = array.base.period[:, 0]
     whole = gather(world, longer, index, base, symmetric=False, step=step, weight=weight)
+    rest = [product for other, product in enumerate(array.axes) if other != place]
+    axes = [(whole,), *rest] if last else [*rest, (whole,)]
+    return array.replace(shape=shape, axes=tuple(axes), field=tuple(fields), family=world.family())
+
+
+def _turning(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Say by how much each column is turned from the first one like it, and which kind it is.
+
+    A circulant has one kind of column; interpolation to twice as many positions of a circle has two.
+    """
+    size, outputs = matrix.shape
+    if not 1 < size <= MOST_TURNED or outputs < 2:
+        return None
+    turns, kinds, models = np.zeros(outputs, np.int64), np.zeros(outputs, np.int64), []
+    near = float(np.abs(matrix).max()) * 10 * SAME
+    for unit, column in enumerate(matrix.T):
+        for kind, model in enumerate(models):  # of which each row is one turn
+            same = np.flatnonzero((np.abs(model - column) <= near).all(1))
+            if len(same):
+                turns[unit], kinds[unit] = same[0], kind
+                break
+        else:
+            if len(models) == MOST_KINDS:
+                return None
+            kinds[unit] = len(models)
+            models.append(np.stack([np.roll(column, turn) for turn in range(size)]))
+    return (turns, kinds) if len(models) < outputs else None
+
+
+def _circulant(
+    world: World, array: Units, place: int, turns: np.ndarray, kinds: np.ndarray, shape: tuple[int, ...], *, last: bool
+) -> Units:
+    """Return the product with a matrix whose columns are turns of a few: a unit sees the circle from its place."""
+    axis, field = single(world, array, place)
+    outputs, size = len(turns), axis.size
+    index = (turns[:, None] + np.arange(size)) % size
+    step = [None if s is None else s * Fraction(size, outputs) for s in axis.step]
+    fields: list[Interval | None] = []
+    for old, s, pace in zip(field, axis.step, step, strict=True):
+        if old is None or s is None or pace is None:
+            fields.append(None)
+            continue
+        reach, back = s * (size - 1), pace * (outputs - 1)  # all, from everywhere
+        ends = old[0] + min(reach, 0) - max(back, 0), old[1] + max(reach, 0) - min(back, 0)
+        fields.append(ends if s else old)
+    whole = gather(
+        world,
+        dataclasses.replace(axis, step=(Fraction(0),) * world.rank),
+        index,
+        array.base.period[:, 0],
+        symmetric=False,
+        step=step,
+        weight=np.repeat(kinds[:, None], size, 1),
+    )
     rest = [product for other, product in enumerate(array.axes) if other != place]
     axes = [(whole,), *rest] if last else [*rest, (whole,)]
     return array.replace(shape=shape, axes=tuple(axes), field=tuple(fields), family=world.family())
