@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -77,9 +78,7 @@ def main(argv: Sequence[str]) -> int:
         print(table(found, what, out.width if out.is_terminal else PLAIN_WIDTH))
     if arguments.require is None or found.meets(arguments.require):
         return 0
-    console(stderr=True).print(
-        f"jaxcnn: {_short(network.name, found, arguments.require)}", soft_wrap=True, markup=False
-    )
+    print(f"jaxcnn: {_short(found, arguments.require)}", file=sys.stderr)
     return 1
 
 
@@ -213,13 +212,13 @@ def _waiting(text: str, *, silent: bool) -> Iterator[None]:
         yield
 
 
-def _short(name: str, found: "Audit", requirement: str) -> str:
+def _short(found: "Audit", requirement: str) -> str:
     """Say in one line what a network is instead of what is required, and where that was first lost."""
     from jaxcnn.equivariance.findings import REQUIREMENTS
 
     if found.refuted and found.verdict in REQUIREMENTS[requirement]:
-        return f"{name}: measurement refutes the contract of {found.refuted[0].name}: an error of jaxcnn's, report it"
+        return f"measurement refutes the contract of {found.refuted[0].name}: an error of jaxcnn's, report it"
     lost = [layer for layer in found.layers if layer.causes and layer.verdict not in REQUIREMENTS[requirement]]
     at = lost[0] if lost else found.first
     where = f": first lost at {at.name}: {at.cause}" if at else ""
-    return f"{name} is {found.verdict}, which --require {requirement} does not allow{where}"
+    return f"the result is {found.verdict}, which --require {requirement} does not allow{where}"
