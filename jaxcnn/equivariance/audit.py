@@ -13,15 +13,16 @@ from jaxcnn.config import unknown
 from jaxcnn.equivariance.cause import Cause
 from jaxcnn.equivariance.causes import explain
 from jaxcnn.equivariance.findings import Audit, AuditedLayer
+from jaxcnn.equivariance.fractional import HalfPixel, explain_fractional, measured_relations
 from jaxcnn.equivariance.local import Local
 from jaxcnn.equivariance.measure import Measured, measure, shifts_of
 from jaxcnn.equivariance.program import Program, program, widened
 from jaxcnn.equivariance.relations import VERDICTS, Relation, relations
 from jaxcnn.equivariance.rows import Row, rows_of
 from jaxcnn.equivariance.turns import is_transposed, turned
-from jaxcnn.equivariance.units import persists, unit
+from jaxcnn.equivariance.units import has_window, persists, unit
 
-MODES = ("circular", "interior")
+MODES = ("circular", "interior", "fractional")
 ROUNDING_64 = 1e-9
 """What float64 may leave of nothing, relative to a map's largest magnitude."""
 SUSPICIOUS = 64
@@ -51,6 +52,10 @@ def audit(
     substitution: its operands are rolled exactly, in float64, and one thing after the other is changed (padding to
     circular, stride to dense, a constant to its mean ...) until the operation moves with them.
 
+    `mode="fractional"` moves by half a pixel, of which no contract speaks: what is exact, approximate and broken is
+    measured, in float64, on the input without its highest wave, and a layer that moves less well than what it takes in
+    gets its cause as well: `aliasing nonlinearity` where a finer grid helps, or a linear operation in its place.
+
     A layer's verdict is one of
 
     - `exact`: every shift of the input shifts it by (shift / jump), or leaves it as it is;
@@ -64,14 +69,14 @@ def audit(
     Causes: `zero padding`, `mirrored padding`, `incomplete padding`, `no padding`, `stride`, `remainder` (positions
     that a stride drops), `crop`, `flatten`, `fixed position`, `position-dependent constant`, `cumulative operation`,
     `sort`, `transposed axes`, `mirrored axis`, `operands move apart`, `border` (the borders of a padded map are taken
-    in), `batch statistics`, `global reduction`, `ties`, `floating point`, `no rule`, and `operation` where nothing that
-    was tried brings it back.
+    in), `batch statistics`, `global reduction`, `ties`, `floating point`, `aliasing nonlinearity`, `not finite`,
+    `no rule`, and `operation` where nothing that was tried brings it back.
 
     Args:
         fn: Any JAX function of one array; calls are seen through, loops of up to 64 turns unrolled.
         x: The input on which it is tried, `(*batch, *spatial, channels)` or as `spatial_axes` says. Shifts must change
             it.
-        mode: `circular`; or `interior`, where content that was never seen comes in at the borders.
+        mode: `circular`; `interior`, where content that was never seen comes in at the borders; or `fractional`.
         spatial_axes: Positions of x's spatial axes.
         tolerance: Largest error, relative to a layer's largest magnitude, of what it keeps exactly; None forgives
             rounding: what float64 does away with. 0 asks for bit equality.
@@ -101,23 +106,65 @@ def audit(
     listed = program(fn, x)
     values = [n for operation in listed.operations for n in operation.outputs if n in listed.depends]
     facts = analysis.trace(lambda x: listed.run(x, values), x, spatial_axes=places).outputs
-    known = {n: relations(fact, mode, sizes) for n, fact in zip(values, facts, strict=True)}
-    start = analysis.trace(lambda x: x, x, spatial_axes=places).outputs[0]
-    known[listed.input] = relations(start, mode, sizes)
     contracts = dict(zip(values, facts, strict=True))
     rows = rows_of(listed, len(places))
+    if mode == "fractional":
+        return _fractional(listed, x, contracts, rows, places)
+    known = {n: relations(fact, mode, sizes) for n, fact in contracts.items()}
+    start = analysis.trace(lambda x: x, x, spatial_axes=places).outputs[0]
+    known[listed.input] = relations(start, mode, sizes)
     shifts = shifts_of(sizes, mode)
     judged = _Judged(listed, x, known, places, mode, shifts, tolerance)
     outputs = [row.output for row in rows]
     ends = [n for n in listed.outputs if n in listed.depends and n not in outputs]
     measured = judged.measured(outputs + ends)
-    layers = tuple(
-        _layer(judged, row, contracts[row.output], measured, column, _batch(x, places))
-        for column, row in enumerate(rows)
-    )
+    layers = tuple(_layer(judged, row, contracts[row.output], measured, column) for column, row in enumerate(rows))
     verdicts = [_verdict_of(judged, n, measured, (outputs + ends).index(n))[0] for n in listed.outputs if n in known]
     worst = max(verdicts, key=VERDICTS.index, default="exact")
     return Audit(layers, worst, mode, tuple(x.shape), len(shifts))
+
+
+def _fractional(
+    listed: Program, x: Array, contracts: dict[int, analysis.Facts], rows: list[Row], places: tuple[int, ...]
+) -> Audit:
+    """Audit shifts by half a pixel."""
+    facts = list(contracts.values())
+    known, errors = measured_relations(listed, x, list(contracts), facts, places, approximate=APPROXIMATE)
+    layers = []
+    for row in rows:
+        found: dict[tuple[str, str], Cause] = {}
+        for axis in range(len(places)):
+            part = unit(listed, known, row.operations, row.output, axis)
+            if part is None or not persists(listed, known, row.operations, row.output, axis):
+                continue
+            with jax.enable_x64(True):
+                values = listed.run(widened(x), part.inputs, double=True)
+                local = HalfPixel(listed, part, dict(zip(part.inputs, values, strict=True)), known)
+                found |= {(cause.kind, cause.text): cause for cause in explain_fractional(local)}
+        verdicts = tuple(r.verdict for r in known[row.output])
+        contract = tuple(str(axis.contract) for axis in contracts[row.output].axes)
+        shape, worst = _shape(contracts[row.output].shape, x), max(verdicts, key=VERDICTS.index)
+        layers.append(
+            AuditedLayer(
+                row.name,
+                row.op,
+                shape,
+                worst,
+                verdicts,
+                contract,
+                error=errors[row.output],
+                causes=tuple(found.values()),
+            )
+        )
+    ends = [r.verdict for n in listed.outputs if n in known for r in known[n]]
+    return Audit(
+        tuple(layers), max(ends, key=VERDICTS.index, default="exact"), "fractional", tuple(x.shape), len(places)
+    )
+
+
+def _shape(shape: tuple[int, ...], x: Array) -> tuple[int, ...]:
+    """Leave out the batch of one that an operation may add."""
+    return shape[1:] if len(shape) > x.ndim and shape[:1] == (1,) else shape
 
 
 class _Judged:
@@ -180,9 +227,7 @@ class _Judged:
         )
 
 
-def _layer(
-    judged: _Judged, row: Row, facts: analysis.Facts, measured: Measured, column: int, batch: int
-) -> AuditedLayer:
+def _layer(judged: _Judged, row: Row, facts: analysis.Facts, measured: Measured, column: int) -> AuditedLayer:
     verdict, causes = _verdict_of(judged, row.output, measured, column)
     known = judged.known[row.output]
     causes = causes or _causes(judged, row)
@@ -191,7 +236,7 @@ def _layer(
     return AuditedLayer(
         name=row.name,
         op=row.op,
-        shape=facts.shape[1:] if len(facts.shape) > batch and facts.shape[:1] == (1,) and not batch else facts.shape,
+        shape=_shape(facts.shape, judged.x),
         verdict=verdict,
         verdicts=tuple(r.verdict for r in known),
         contract=tuple(str(axis.contract if judged.mode == "circular" else axis.interior) for axis in facts.axes),
@@ -205,12 +250,16 @@ def _layer(
 
 
 def _is_refuted(judged: _Judged, number: int) -> bool:
+    if np.isinf(judged.doubts.get(number, 0.0)):
+        return False  # there is nothing to compare
     return judged.doubts.get(number, 0.0) > ROUNDING_64 and number not in judged.tied
 
 
 def _verdict_of(judged: _Judged, number: int, measured: Measured, column: int) -> tuple[str, tuple[Cause, ...]]:
     """Return a value's verdict, and the cause where measurement tells it."""
     known = judged.known[number]
+    if np.isinf(measured.whole[:, column]).any():
+        return "unknown", (Cause("not finite", "it holds NaN, or infinities that come and go", "", float("inf")),)
     verdict = max((r.verdict for r in known), key=VERDICTS.index, default="exact")
     doubt = judged.doubts.get(number)
     if number in judged.tied:
@@ -241,6 +290,15 @@ def _causes(judged: _Judged, row: Row) -> tuple[Cause, ...]:
             values = judged.program.run(widened(judged.x), part.inputs, double=True)
             local = Local(judged.program, part, dict(zip(part.inputs, values, strict=True)), judged.known)
             causes = explain(local, norm=row.op.endswith("norm"), mode=judged.mode)
+        if (
+            part.before.verdict == "exact-interior"
+            and part.after.verdict == "broken"
+            and has_window(part.operations[-1])
+        ):
+            text = f"nothing is left of the interior, {_margins(part.before)} before it"
+            rest = Cause("border", text, part.operations[-1].name, causes[0].error, causes[0].restored)
+            told = [cause for cause in causes if cause.kind not in ("operation", "border")]
+            causes = (rest, *told) if all(cause.kind == "stride" for cause in told) else (*told, rest)
         if part.after.verdict == "unknown" and causes[0].kind in UNTOLD:
             name = part.operations[-1].name
             causes = (Cause("no rule", f"nothing is known of {name} on what it takes here", name, causes[0].error),)
@@ -251,6 +309,11 @@ def _causes(judged: _Judged, row: Row) -> tuple[Cause, ...]:
             found.setdefault((cause.kind, cause.text), cause)
     established = [cause for cause in found.values() if cause.kind not in ("no rule", "operation")]
     return tuple(established or found.values())
+
+
+def _margins(known: Relation) -> str:
+    low, high = known.margin or (0, 0)
+    return f"{low}..{high}"
 
 
 def _places(x: Array, spatial_axes: Sequence[int]) -> tuple[int, ...]:
@@ -265,14 +328,14 @@ def _places(x: Array, spatial_axes: Sequence[int]) -> tuple[int, ...]:
     if not bool(jnp.isfinite(x).all()):
         raise ValueError("`x` must be finite, got NaN or infinity")
     places = tuple(sorted(axis % x.ndim for axis in spatial_axes))
+    if all(x.shape[place] == 1 for place in places):
+        raise ValueError(
+            f"`x` (shape {x.shape}) has one position along `spatial_axes` {tuple(spatial_axes)}: none to shift"
+        )
     for place in places:
         if x.shape[place] > 1 and bool((x == jnp.roll(x, 1, place)).all()):
             raise ValueError(f"`x` is the same all along axis {place}: no shift changes it, so nothing could be seen")
     return places
-
-
-def _batch(x: Array, places: tuple[int, ...]) -> int:
-    return x.ndim - 1 - len(places)
 
 
 def _eps(dtype: Any) -> float:

@@ -11,6 +11,17 @@ from jaxcnn.equivariance.local import ROUNDING, Local
 from jaxcnn.equivariance.position_causes import CUMULATIVE
 from jaxcnn.equivariance.windows import window_of
 
+WORDS = {
+    "reduce_sum": "a sum",
+    "reduce_max": "a maximum",
+    "reduce_min": "a minimum",
+    "dot_general": "a matrix product",
+    "conv_general_dilated": "a convolution",
+    "argmax": "the place of a maximum",
+    "argmin": "the place of a minimum",
+    "cumsum": "a cumulative sum",
+}
+"""What primitives are called by those who do not know them."""
 OUTSIDE = ("zero padding", "mirrored padding", "incomplete padding", "no padding", "remainder", "crop")
 """What does no harm where borders are left out."""
 
@@ -57,20 +68,19 @@ def _general(local: Local) -> Local:
 def _inherited(local: Local, norm: bool, mode: str) -> Cause:
     """The unit itself moves with its operands: what it takes in does not, near the borders or from outside."""
     last, before = local.unit.operations[-1], local.unit.before
+    what = WORDS.get(last.name, last.name)
     if mode == "interior" and (last.name == "sort" or last.name in CUMULATIVE):
         kind = "sort" if last.name == "sort" else "cumulative operation"
-        return Cause(kind, f"{last.name} along positions: content that comes in changes it", last.name, 0.0, 0.0)
+        return Cause(kind, f"{what} along positions: content that comes in changes it", last.name, 0.0, 0.0)
     if mode == "interior" and any(window_of(last, axis) for axis in range(len(last.avals[0].shape))):
-        return Cause(
-            "border", f"the windows of {last.name} reach beyond the interior that is left", last.name, 0.0, 0.0
-        )
+        return Cause("border", f"the windows of {what} reach beyond the interior that is left", last.name, 0.0, 0.0)
     if mode == "interior":
         kind = "batch statistics" if norm else "global reduction"
-        text = f"{last.name} over positions: content that comes in changes it"
+        text = f"{what} over positions: content that comes in changes it"
         return Cause(kind, text, last.name, 0.0, 0.0)
     if sum(local.relation(n).verdict == "orbit" for n in local.unit.inputs) > 1:
         return Cause("operands move apart", "its operands follow different choices by the data", last.name, 0.0)
-    text = f"{last.name} takes in the borders of a map that keeps its promise in the interior alone"
+    text = f"{what} takes in the borders of a map that keeps its promise in the interior alone"
     if before.verdict != "exact-interior":
-        text = f"{last.name} mixes arrays that promise different things"
+        text = f"{what} mixes arrays that promise different things"
     return Cause("border", text, last.name, 0.0, 0.0)

@@ -80,7 +80,7 @@ class Audit:
     verdict: str
     """Of the result: the worst of its arrays'."""
     mode: str
-    """`circular` or `interior`."""
+    """`circular`, `interior` or `fractional`."""
     input: tuple[int, ...]
     """Shape of the input."""
     shifts: int
@@ -175,7 +175,11 @@ def table(audit: Audit) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     rule = "-" * max(map(len, lines))
-    what = "circular shifts" if audit.mode == "circular" else "shifts that bring in new content"
+    what = {
+        "circular": "circular shifts",
+        "interior": "shifts that bring in new content",
+        "fractional": "shifts by half a pixel",
+    }[audit.mode]
     end = [f"result: {audit.verdict} under {what} ({audit.shifts} tried)"]
     if audit.first is not None:
         end.append(f"first lost at {audit.first.name}: {audit.first.cause}")
@@ -210,4 +214,6 @@ def verdict_text(layer: AuditedLayer) -> str:
 
 
 def _share(error: float) -> str:
-    return "0" if error == 0 else f"{error:.0e}" if error < 1e-3 else f"{100 * error:.2g} %"
+    if not 1e-3 <= error < float("inf"):
+        return "0" if error == 0 else f"{error:.0e}" if error < 1 else "not finite"
+    return f"{100 * error:.0f} %" if error >= 0.1 else f"{100 * error:.2g} %"

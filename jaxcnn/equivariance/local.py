@@ -97,9 +97,9 @@ class Local:
                 moved = (
                     base
                     if rule[0] < 0
-                    else min((np.roll(base, amount, rule[0]) for amount in amounts), key=lambda b: _far(b, found))
+                    else min((np.roll(base, amount, rule[0]) for amount in amounts), key=lambda b: far(b, found))
                 )
-                worst[rule] = max(worst.get(rule, 0.0), _far(moved, found) / scale)
+                worst[rule] = max(worst.get(rule, 0.0), far(moved, found) / scale)
         return min(worst.values())
 
     def holds(self, instead: Instead | None = None, **options: Any) -> bool:
@@ -110,12 +110,26 @@ class Local:
             return False
 
 
-def _far(one: np.ndarray, other: np.ndarray) -> float:
+def far(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the largest difference of two arrays; infinity where their shapes differ.
+
+    Args:
+        one: Array.
+        other: Array.
+
+    Returns:
+        At least 0.
+
+    Example:
+        >>> far(np.array([1.0, np.inf]), np.array([3.0, np.inf]))
+        2.0
+    """
     if one.shape != other.shape:
         return math.inf
     if one.dtype == bool:
         return float((one != other).any())
-    return float(np.max(np.where(one == other, 0.0, np.abs(one - other)), initial=0.0))
+    with np.errstate(invalid="ignore"):
+        return float(np.max(np.where(one == other, 0.0, np.abs(one - other)), initial=0.0))
 
 
 def _rules(shape: tuple[int, ...], size: int, step: int) -> dict[tuple[int, int, int], list[int]]:

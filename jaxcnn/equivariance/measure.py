@@ -122,6 +122,7 @@ def measure(
 
     rows = (jnp.asarray(shifts), jnp.asarray(answers), jnp.asarray(perfect))
     found = np.array(jax.jit(all_errors)(x, rows))
+    found = np.where(np.isnan(found), np.inf, found)
     return Measured(shifts, np.where(promised, found[..., 0], np.nan), found[..., 1])
 
 
@@ -163,6 +164,7 @@ def difference(
         old, new = old.astype(jnp.float32), new.astype(jnp.float32)
     both = jnp.where(old == new, 0, jnp.abs(new - old))  # so that infinities may be equal
     scale = jnp.max(jnp.where(jnp.isfinite(old), jnp.abs(old), 0))
+    both = jnp.where(jnp.isnan(old) | jnp.isnan(new), jnp.nan, both)
     return (jnp.max(jnp.where(kept, both, 0)) / jnp.where(scale > 0, scale, 1)).astype(jnp.float32)
 
 

@@ -21,10 +21,10 @@ Change = Callable[[dict[int, Any]], dict[int, Any]]
 def _window(local: Local, error: float) -> Iterator[Cause]:
     """A convolution or a pool, with the padding before it: its padding, its stride, what the stride leaves."""
     source, last = moving_operand(local), local.unit.operations[-1]
-    found = None if source is None else _fed(local, *source)
+    found = None if source is None else fed(local, *source)
     if source is None or found is None:
         return
-    (number, along), (fed, axis) = source, found
+    (number, along), (feed, axis) = source, found
     window = window_of(last, axis)
     if window is None:
         return
@@ -33,27 +33,36 @@ def _window(local: Local, error: float) -> Iterator[Cause]:
     rest = positions % strides
     whole = {place: rewindowed(last, axis, circular=True, dense=True)}
     round_ = {place: rewindowed(last, axis, circular=True, dense=False)}
-    kind, text = _padding(local, window, positions, last.avals[0].shape[axis] * window.holes)
+    kind, text = named_padding(local, window, positions, last.avals[0].shape[axis] * window.holes)
     if strides > 1 and rest:
         small = dict(local.values)
         small[number] = _cut(small[number], along, positions // window.holes - rest)
         cropped = dataclasses.replace(local, values=small)
-        if cropped.holds(round_, times=strides, change=fed):
+        if cropped.holds(round_, times=strides, change=feed):
             told = f"stride {strides} leaves a remainder of {rest} on {positions} positions"
-            yield Cause("remainder", told, last.name, error, cropped.error(round_, times=strides, change=fed))
+            yield Cause("remainder", told, last.name, error, cropped.error(round_, times=strides, change=feed))
         guilty = kind in ("zero padding", "mirrored padding")
     else:
         guilty = strides == 1 or not local.holds(times=strides)
-    if not local.holds(whole, change=fed):
+    if not local.holds(whole, change=feed):
         return
     if guilty:
-        yield established(local, kind, text, error, whole, change=fed)
+        yield established(local, kind, text, error, whole, change=feed)
     if strides > 1:
-        yield established(local, "stride", f"stride {strides}", error, whole, change=fed)
+        yield established(local, "stride", f"stride {strides}", error, whole, change=feed)
 
 
-def _fed(local: Local, number: int, axis: int) -> tuple[Change, int] | None:
-    """Give the last operation the map itself, without what was put around it; also return where the map's axis is."""
+def fed(local: Local, number: int, axis: int) -> tuple[Change, int] | None:
+    """Give the last operation the map itself, without what was put around it.
+
+    Args:
+        local: The unit.
+        number: The operand that moves.
+        axis: Along which of its axes.
+
+    Returns:
+        A change of the operands, and the axis of what the last operation takes; None where the two do not fit.
+    """
     operand, shape = local.unit.operations[-1].inputs[0], local.program.avals[number].shape
     if operand == number:
         return (lambda given: given), axis
@@ -62,17 +71,27 @@ def _fed(local: Local, number: int, axis: int) -> tuple[Change, int] | None:
     if len(kept) != len(places) or axis not in kept:
         return None
 
-    def fed(given: dict[int, Any]) -> dict[int, Any]:
+    def with_map(given: dict[int, Any]) -> dict[int, Any]:
         sizes = [1] * len(wanted)
         for n, place in zip(kept, places, strict=True):
             sizes[place] = given[number].shape[n]
         return {**given, operand: given[number].reshape(sizes)}
 
-    return fed, places[kept.index(axis)]
+    return with_map, places[kept.index(axis)]
 
 
-def _padding(local: Local, window: Window, n: int, size: int) -> tuple[str, str]:
-    """Name what lies beyond the border of n positions, that operations before the window made `size` ones."""
+def named_padding(local: Local, window: Window, n: int, size: int) -> tuple[str, str]:
+    """Name what lies beyond the border of a map.
+
+    Args:
+        local: The unit.
+        window: That slides over it.
+        n: Positions of the map.
+        size: Positions that operations before the window made of them.
+
+    Returns:
+        The cause's kind and text.
+    """
     before = local.unit.operations[:-1]
     around, low, high = window.span - 1, *window.padding
     constant = [op for op in before if op.name == "pad" or (op.name == "concatenate" and _mixed(local, op))]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+from jax import lax
 
 from jaxcnn.equivariance.program import Operation, apply
 from jaxcnn.functional import window as win
@@ -98,6 +99,32 @@ def rewindowed(operation: Operation, axis: int, *, circular: bool, dense: bool) 
         strides = 1 if dense else window.strides
         changed = _with(operation, axis, x.shape, padding, strides, holes)
         return apply(changed, [x, *others], double=True)
+
+    return run
+
+
+def averaged(operation: Operation, axis: int, *, circular: bool, dense: bool) -> Callable[..., Sequence[Any]]:
+    """Return, in place of a maximum of windows, the sums of the same windows along one axis: a linear operation.
+
+    Args:
+        operation: One that has a window there.
+        axis: Of its first operand.
+        circular: Let content come round at the borders; else zeros pad what the operation pads.
+        dense: Move the window by one position at a time.
+
+    Returns:
+        A function of the operands.
+    """
+    window = window_of(operation, axis)
+    assert window is not None
+
+    def run(x: Any, *_: Any) -> Sequence[Any]:
+        amounts = (0, window.span - 1) if circular else window.padding
+        pads = [amounts if a == axis else (0, 0) for a in range(x.ndim)]
+        x = jnp.pad(x, pads, mode="wrap") if circular else jnp.pad(x, pads)
+        last, step = x.shape[axis] - window.span + 1, 1 if dense else window.strides
+        starts = (k * window.dilation for k in range(window.taps))
+        return [sum(lax.slice_in_dim(x, start, start + last, step, axis) for start in starts)]
 
     return run
 

@@ -116,6 +116,15 @@ INTERIOR: dict[str, tuple[Callable[[Any], Any], str, list[str]]] = {
     "sorted": (lambda x: jnp.sort(conv(x), 0), "broken", ["sort"]),
     "bias": (lambda x: conv(x) + BIAS, "broken", ["position-dependent constant"]),
 }
+FRACTIONAL: dict[str, tuple[Callable[[Any], Any], str, list[str]]] = {
+    "linear": (lambda x: conv(conv(x), 1).mean((0, 1)), "exact", []),
+    "ReLU": (lambda x: conv(jax.nn.relu(conv(x)), 1), "broken", ["aliasing nonlinearity"]),
+    "a square on a finer grid": (lambda x: F.antialiased_activation(conv(x), jnp.square), "exact", []),
+    "zeros": (lambda x: conv(x, padding_mode="zeros"), "broken", ["zero padding"]),
+    "max pool": (lambda x: F.max_pool(conv(x), (2, 2)), "broken", ["aliasing nonlinearity", "stride"]),
+    "blur": (lambda x: F.blur_pool(conv(x)), "broken", ["stride"]),
+    "bias": (lambda x: conv(x) + BIAS, "broken", ["position-dependent constant"]),
+}
 
 
 def causes(found: eq.Audit) -> list[str]:
@@ -134,6 +143,24 @@ def test_interior(name: str) -> None:
     fn, verdict, kinds = INTERIOR[name]
     found = eq.audit(fn, X, mode="interior")
     assert (found.verdict, causes(found), found.refuted) == (verdict, kinds, ()), str(found)
+
+
+@pytest.mark.parametrize("name", FRACTIONAL)
+def test_fractional(name: str) -> None:
+    fn, verdict, kinds = FRACTIONAL[name]
+    found = eq.audit(fn, X, mode="fractional")
+    assert (found.verdict, causes(found)) == (verdict, kinds), str(found)
+    for layer in found.layers:
+        for cause in layer.causes:
+            assert cause.restored is not None
+            assert cause.restored < cause.error / 3
+
+
+def test_what_is_not_finite_is_unknown() -> None:
+    found = eq.audit(lambda x: jnp.log(-jnp.abs(x)), X)
+    assert (found.verdict, causes(found)) == ("unknown", ["not finite"])
+    assert not found.meets("interior")
+    assert eq.audit(lambda x: jnp.where(x > 0, x, -jnp.inf).max((0, 1)), X).verdict == "exact"
 
 
 def test_every_cause_that_a_change_can_establish_is_established() -> None:
@@ -244,6 +271,7 @@ def test_names_of_layers_and_json() -> None:
         ({"x": np.ones((4, 4, 1), np.float32)}, "no shift changes it"),
         ({"x": np.full((4, 4, 1), np.nan, np.float32)}, "must be finite"),
         ({"x": np.ones((4, 4, 1), np.int32)}, "floating-point"),
+        ({"x": np.ones((1, 1, 4), np.float32)}, "one position"),
         ({"mode": "round"}, "unknown mode 'round'"),
         ({"spatial_axes": (5,)}, "names axis 5"),
         ({"spatial_axes": 1}, "must be a sequence"),
