@@ -167,8 +167,14 @@ def program(fn: Callable[[Any], Any], x: Any) -> Program:
     start = builder.value(variable.aval)
     builder.depends.add(start)
     outputs = builder.jaxpr(closed, [start], "", ())
-    operations = tuple(builder.operations)
-    return Program(operations, start, tuple(outputs), builder.constants, builder.avals, frozenset(builder.depends))
+    needed, live = set(outputs), []
+    for operation in reversed(builder.operations):  # what no result needs is no layer
+        if needed.intersection(operation.outputs):
+            needed.update(operation.inputs)
+            live.append(operation)
+    return Program(
+        tuple(live[::-1]), start, tuple(outputs), builder.constants, builder.avals, frozenset(builder.depends)
+    )
 
 
 class _Builder:

@@ -112,6 +112,11 @@ INTERIOR: dict[str, tuple[Callable[[Any], Any], str, list[str]]] = {
     "circular": (lambda x: conv(conv(x), 1), "exact-interior", []),
     "stride": (lambda x: conv(x, padding_mode="zeros", strides=2), "exact-interior", ["stride"]),
     "batch statistics": (lambda x: normalized(conv(x)), "broken", ["batch statistics"]),
+    "an instance norm": (
+        lambda x: F.instance_norm(conv(x), jnp.ones(2), jnp.zeros(2)),
+        "broken",
+        ["batch statistics"],
+    ),
     "mean": (lambda x: conv(x).mean((0, 1)), "broken", ["global reduction"]),
     "sorted": (lambda x: jnp.sort(conv(x), 0), "broken", ["sort"]),
     "bias": (lambda x: conv(x) + BIAS, "broken", ["position-dependent constant"]),
