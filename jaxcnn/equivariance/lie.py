@@ -12,7 +12,7 @@ from jax import Array
 from jaxcnn.analysis import AxisFacts, trace
 from jaxcnn.equivariance.axes import places
 from jaxcnn.equivariance.fourier import FourierShift, Rotate, delay
-from jaxcnn.equivariance.intermediates import intermediates, steps_of
+from jaxcnn.equivariance.program import program
 from jaxcnn.equivariance.shifts import one_array
 
 GENERATORS = ("translation", "rotation")
@@ -112,8 +112,8 @@ def lie_derivative(
         spatial_axes: The axes of x.
 
     Returns:
-        The `LieDerivative`: a row for every operation that depends on x and gives floating-point numbers (those inside
-        loops and branches excepted), and one for the result.
+        The `LieDerivative`: a row for every operation that depends on x and gives floating-point numbers (loops of up
+        to 64 turns are unrolled; others, and branches, are one operation each), and one for the result.
 
     Raises:
         TypeError: Arguments that are not floating point, or an fn that does not return one array.
@@ -145,29 +145,31 @@ def lie_derivative(
         return fn(x) * 1  # an operation of its own, for the result that none may have made last
 
     with jax.default_matmul_precision("highest"):
-        found, evaluate = intermediates(ended, x)
-        steps = steps_of(found, trace(ended, x, spatial_axes=axes).steps)
-        chosen = [
-            n
-            for n, (one, step) in enumerate(zip(found, steps, strict=True))
-            if step is not None and step.depends and jnp.issubdtype(one.dtype, jnp.floating)
+        listed = program(ended, x)
+        found = [
+            (operation, n)
+            for operation in listed.operations
+            for n in operation.outputs
+            if n in listed.depends and jnp.issubdtype(listed.avals[n].dtype, jnp.floating)
         ]
-        facts = [steps[n].facts.axes for n in chosen]  # type: ignore[union-attr]
+        chosen = [n for _, n in found]
+        told = trace(lambda x: listed.run(x, chosen), x, spatial_axes=axes).outputs
+        facts = [fact.axes for fact in told]
         sizes = [x.shape[axis] for axis in axes]
 
         alike: dict[Any, list[int]] = {}  # arrays that move alike are moved at once: far fewer programs to compile
         for n, about in enumerate(facts):
-            one = found[chosen[n]]
+            one = listed.avals[chosen[n]]
             key = (one.shape, str(one.dtype), tuple((f.axis, f.jump, f.center) for f in about))
             alike.setdefault(key, []).append(n)
 
         @jax.jit
         def norms(x: Array) -> tuple[list[Array], list[Array]]:
             squares: list[Array] = [jnp.zeros(())] * len(chosen)
-            arrays: tuple[Array, ...] = ()
+            arrays: list[Array] = []
             for direction in range(len(axes)) if generator == "translation" else (None,):
                 moving = _derivative(lambda t, d=direction: _move(x, t, axes, d))
-                arrays, slopes = jax.jvp(lambda x: evaluate(x, chosen=chosen), (x,), (moving,))
+                arrays, slopes = jax.jvp(lambda x: listed.run(x, chosen), (x,), (moving,))
                 for group in alike.values():
 
                     def left(z: Array, slope: Array, d: Any = direction, about: Any = facts[group[0]]) -> Array:
@@ -180,12 +182,12 @@ def lie_derivative(
 
         squares, totals = norms(x)
     layers = []
-    for n, about, square, total in zip(chosen, facts, squares, totals, strict=True):
-        name = found[n].scope if n < len(found) - 1 else "output"
+    for (operation, n), about, square, total in zip(found, facts, squares, totals, strict=True):
+        name = "output" if n == listed.outputs[0] else operation.scope
         norm = float(total) ** 0.5
         error = float(square) ** 0.5 / norm if norm else float(square) ** 0.5
         jumps = tuple(float(one.jump) if _is_map(one) and one.jump else None for one in about)
-        layers.append(LayerDerivative(name, found[n].primitive, found[n].shape, jumps, error, norm))
+        layers.append(LayerDerivative(name, operation.name, tuple(listed.avals[n].shape), jumps, error, norm))
     return LieDerivative(generator, tuple(layers))
 
 

@@ -177,6 +177,25 @@ def program(fn: Callable[[Any], Any], x: Any) -> Program:
     )
 
 
+def body_of(equation: Any) -> Any:
+    """Return what a call runs.
+
+    Args:
+        equation: Of a jaxpr.
+
+    Returns:
+        A jaxpr, closed or not; None where the equation is no call.
+
+    Example:
+        >>> (call,) = jax.make_jaxpr(jax.nn.relu)(1.0).eqns
+        >>> body_of(call).eqns[0].primitive.name
+        'jit'
+    """
+    if equation.primitive.name not in INLINED:
+        return None
+    return next((equation.params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in equation.params), None)
+
+
 class _Builder:
     """Collects operations."""
 
@@ -219,10 +238,9 @@ class _Builder:
         self, equation: Any, taken: list[int], scope: str, calls: tuple[tuple[int, str], ...]
     ) -> Sequence[int]:
         name, params = equation.primitive.name, equation.params
-        if name in INLINED:
-            inner = next((params[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in params), None)
-            if inner is not None:
-                return self.jaxpr(inner, taken, scope, (*calls, (next(self.calls), str(params.get("name", "")))))
+        inner = body_of(equation)
+        if inner is not None:
+            return self.jaxpr(inner, taken, scope, (*calls, (next(self.calls), str(params.get("name", "")))))
         if name == "scan" and params["length"] <= MOST_UNROLLED:
             return self.scan(params, taken, scope, calls)
         return self.append(

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.extend import core
 
-from jaxcnn.equivariance.intermediates import inner_jaxpr
+from jaxcnn.equivariance.program import body_of
 
 SAFETY = 4.0
 """In `eps` of one rounding error, whose standard deviation is eps / sqrt(12) at most: 14 of them."""
@@ -103,7 +103,7 @@ def _spread(jaxpr: Any, given: list[float]) -> list[float]:
     for equation in jaxpr.eqns:
         taken = [read(atom) for atom in equation.invars]
         before = max(taken, default=0.0)
-        inner = inner_jaxpr(equation)
+        inner = body_of(equation)
         bodies = [inner] if inner is not None else list(core.jaxprs_in_params(equation.params))
         bodies = [] if equation.primitive.name in SUMS else bodies
         if bodies:
