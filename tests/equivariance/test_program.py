@@ -141,9 +141,8 @@ def test_windows(name: str) -> None:
     else:
         plain = np.asarray(map_)
         rolled = np.stack([np.roll(plain, 1 - k, 1) for k in range(3)])
-        across = np.pad(
-            rolled, ((0, 0), (0, 0), (0, 0), (0, 1), (0, 0)), constant_values=-np.inf if "max" in name else 0
-        )
+        amounts = [(0, 0)] * 3 + [(0, 1 if "max" in name else 0), (0, 0)]  # SAME, across
+        across = np.pad(rolled, amounts, constant_values=-np.inf)
         pairs = np.stack([across[:, :, :, :-1], across[:, :, :, 1:]])
         answer = pairs.max((0, 1)) if "max" in name else pairs.sum((0, 1))
         np.testing.assert_allclose(dense, answer, rtol=1e-9, atol=1e-12)
