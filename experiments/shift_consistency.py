@@ -250,18 +250,19 @@ def summarize(rows: list[dict], settings: Settings) -> dict:
 
 
 def table(summary: dict) -> str:
-    """Return a Markdown table."""
+    """Return a Markdown table: accuracy and agreement in per cent, and how far circular shifts move the logits."""
     lines = [
-        "| sampling, padding | test accuracy, % | circular shifts, % | crops, % | half a pixel, % "
-        "| untrained: circular, % | logits move by | of rounding's |",
-        "|---|---|---|---|---|---|---|---|",
+        "| sampling, padding | test accuracy | same prediction: all circular shifts | crops | half a pixel "
+        "| logits move by | untrained: accuracy | all circular shifts | logits move by |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, cell in summary["cells"].items():
-        values = [cell["accuracy"], *(cell["trained"][mode]["agreement"] for mode in MODES)]
-        values.append(cell["untrained"]["circular"]["agreement"])
-        logits = cell["trained"]["logits"]
-        numbers = [f"{logits['largest_relative_difference']:.1e}", f"{logits['rounding']:.1e}"]
-        lines.append("| " + " | ".join([name, *map(percent, values), *numbers]) + " |")
+        trained, untrained = cell["trained"], cell["untrained"]
+        texts = [name, *map(percent, [cell["accuracy"], *(trained[mode]["agreement"] for mode in MODES)])]
+        texts.append(f"{trained['logits']['largest_relative_difference']:.1e}")
+        texts += map(percent, [untrained["crops"]["accuracy"], untrained["circular"]["agreement"]])
+        texts.append(f"{untrained['logits']['largest_relative_difference']:.1e}")
+        lines.append("| " + " | ".join(texts) + " |")
     return "\n".join(lines)
 
 
@@ -278,11 +279,12 @@ def draw(summary: dict, path: Path) -> None:
     titles = {"circular": "all circular shifts", "crops": "crops 1 pixel away", "half-pixel": "half-pixel shifts"}
     for panel, mode in zip(panels, (None, *MODES), strict=True):
         for row, cell in enumerate(summary["cells"].values()):
-            states = (
-                {"trained": cell["accuracy"]}
-                if mode is None
-                else {state: cell[state][mode]["agreement"] for state in ("untrained", "trained")}
-            )
+            states = {
+                state: cell[state]["crops"]["accuracy"] if mode is None else cell[state][mode]["agreement"]
+                for state in ("untrained", "trained")
+            }
+            if mode is None:
+                states["trained"] = cell["accuracy"]
             for state, value in states.items():
                 filled = state == "trained"
                 color, place = ("tab:blue", row) if filled else ("0.6", row + 0.25)
@@ -292,12 +294,20 @@ def draw(summary: dict, path: Path) -> None:
                     label=f"{state}, mean and 95 % interval" if row == 0 else None,
                 )  # fmt: skip
                 if filled:
-                    panel.plot(100 * np.array(value["values"]), [row - 0.22] * len(value["values"]), "k.", markersize=4)
-        panel.set(title="all 5,000 test images" if mode is None else titles[mode], ylim=(len(names) - 0.5, -0.5))
+                    panel.plot(
+                        100 * np.array(value["values"]),
+                        [row - 0.22] * len(value["values"]),
+                        "k.",
+                        markersize=4,
+                        label="each seed" if row == 0 else None,
+                    )
+        panel.set(title="accuracy" if mode is None else titles[mode], ylim=(len(names) - 0.5, -0.5))
         panel.set_xlabel("test accuracy, %" if mode is None else "same prediction, %")
         panel.grid(alpha=0.3, axis="x")
+        if mode is not None:
+            panel.set_xlim(right=min(102, panel.get_xlim()[1]))
     panels[0].set_yticks(range(len(names)), names)
-    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, dpi=110)
 
 
