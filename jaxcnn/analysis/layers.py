@@ -260,8 +260,10 @@ def _joined(groups: list[Group]) -> list[Group]:
     """Join what only adds or drops axes of size 1, or changes types, to the layer before it, or after it."""
     joined: list[Group] = []
     waiting: list[Equation] = []
-    for g in groups:
-        if len(groups) > 1 and all(map(_is_formal, g.equations)):
+    for n, g in enumerate(groups):
+        beside = groups[max(n - 1, 0) : n] + groups[n + 1 : n + 2]
+        own = g.name != "" and not any(inside(other.name, g.name) or inside(g.name, other.name) for other in beside)
+        if len(groups) > 1 and not own and all(map(_is_formal, g.equations)):
             goes_on = joined and _goes_on(joined[-1].equations, g.equations)
             (joined[-1].equations if goes_on else waiting).extend(g.equations)
         else:

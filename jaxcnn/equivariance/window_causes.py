@@ -161,8 +161,10 @@ def _strided(local: Local, error: float) -> Iterator[Cause]:
         return
     if len(after) == x.ndim and 1 < after[axis] < before:
         if local.holds({place: lambda x, *_: [x]}, target=place):
-            text = f"{before} positions are cut to {after[axis]}"
-            yield established(local, "crop", text, error, {place: lambda x, *_: [x]}, target=place)
+            kind, text = "crop", f"{before} positions are cut to {after[axis]}"
+            if first.name == "gather":
+                kind, text = "position-dependent constant", "positions are taken from a table, not evenly"
+            yield established(local, kind, text, error, {place: lambda x, *_: [x]}, target=place)
         return
     kept = after[axis] if len(after) == x.ndim else None
 
