@@ -129,7 +129,7 @@ def test_every_model_is_here() -> None:
 
 
 @pytest.mark.parametrize("name", models.available())
-@settings(QUICK, max_examples=4)
+@settings(QUICK, max_examples=3)
 @given(st.data())
 def test_analysis_says_the_same(name: str, data: st.DataObject) -> None:
     compare(data.draw(built(name)))
