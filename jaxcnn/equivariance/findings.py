@@ -217,3 +217,20 @@ def _share(error: float) -> str:
     if not 1e-3 <= error < float("inf"):
         return "0" if error == 0 else f"{error:.0e}" if error < 1 else "not finite"
     return f"{100 * error:.0f} %" if error >= 0.1 else f"{100 * error:.2g} %"
+
+
+def own_shape(shape: tuple[int, ...], rank: int) -> tuple[int, ...]:
+    """Leave out the batch of one that an operation may add to an input without one.
+
+    Args:
+        shape: Of an array.
+        rank: Number of the input's axes.
+
+    Returns:
+        The shape.
+
+    Example:
+        >>> own_shape((1, 8, 8, 3), 3), own_shape((1, 8, 3), 3)
+        ((8, 8, 3), (1, 8, 3))
+    """
+    return shape[1:] if len(shape) > rank and shape[:1] == (1,) else shape

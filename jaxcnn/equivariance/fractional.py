@@ -13,10 +13,13 @@ from jax import Array
 from jaxcnn.analysis import Facts
 from jaxcnn.equivariance import position_causes
 from jaxcnn.equivariance.cause import Cause, established, moving_operand
+from jaxcnn.equivariance.findings import Audit, AuditedLayer, own_shape
 from jaxcnn.equivariance.fourier import delay
 from jaxcnn.equivariance.local import ROUNDING, Local, far
 from jaxcnn.equivariance.program import Program, widened
-from jaxcnn.equivariance.relations import Relation
+from jaxcnn.equivariance.relations import APPROXIMATE, VERDICTS, Relation
+from jaxcnn.equivariance.rows import Row
+from jaxcnn.equivariance.units import persists, unit
 from jaxcnn.equivariance.window_causes import fed, named_padding
 from jaxcnn.equivariance.windows import averaged, rewindowed, window_of
 
@@ -35,8 +38,6 @@ def measured_relations(
     values: Sequence[int],
     facts: Sequence[Facts],
     places: Sequence[int],
-    *,
-    approximate: float,
 ) -> tuple[dict[int, tuple[Relation, ...]], dict[int, float]]:
     """Move the input by half a pixel along each axis, and say how well every value moves with it.
 
@@ -46,7 +47,6 @@ def measured_relations(
         values: Numbers of values.
         facts: Of each: which axes move, and their jumps.
         places: Spatial axes of the input.
-        approximate: Largest error that counts as approximate.
 
     Returns:
         Relations by number, and each value's largest error, relative to its largest magnitude.
@@ -70,7 +70,7 @@ def measured_relations(
     for i, place in enumerate(places):
         known[program.input].append(Relation("exact", 1, place, 1, jump=Fraction(1)))
         for n, fact, error in zip(values, facts, found[i].tolist(), strict=True):
-            verdict = "exact" if error <= EXACT else "approximate" if error <= approximate else "broken"
+            verdict = "exact" if error <= EXACT else "approximate" if error <= APPROXIMATE else "broken"
             axis, errors[n] = fact.axes[i].axis, max(errors[n], error)
             moves = verdict != "broken" and axis is not None
             known[n].append(Relation(verdict, int(verdict == "exact"), axis, int(moves), jump=fact.axes[i].jump))
@@ -219,3 +219,52 @@ def _resampled(x: Array, axis: int, times: float) -> Array:
     kept = (min(n, size) - 1) // 2 + 1
     spectrum = jnp.moveaxis(jnp.fft.rfft(x, axis=axis), axis, -1)[..., :kept]
     return jnp.moveaxis(jnp.fft.irfft(spectrum, n=size), -1, axis) * times
+
+
+def half_pixel_audit(
+    listed: Program, x: Array, contracts: dict[int, Facts], rows: Sequence[Row], places: tuple[int, ...]
+) -> Audit:
+    """Audit shifts by half a pixel along each axis.
+
+    Args:
+        listed: The program.
+        x: Its input.
+        contracts: Facts of all its values that depend on the input.
+        rows: Its layers.
+        places: Spatial axes of the input.
+
+    Returns:
+        The audit.
+    """
+    facts = list(contracts.values())
+    known, errors = measured_relations(listed, x, list(contracts), facts, places)
+    layers = []
+    for row in rows:
+        found: dict[tuple[str, str], Cause] = {}
+        for axis in range(len(places)):
+            part = unit(listed, known, row.operations, row.output, axis)
+            if part is None or not persists(listed, known, row.operations, row.output, axis):
+                continue
+            with jax.enable_x64(True):
+                values = listed.run(widened(x), part.inputs, double=True)
+                local = HalfPixel(listed, part, dict(zip(part.inputs, values, strict=True)), known)
+                found |= {(cause.kind, cause.text): cause for cause in explain_fractional(local)}
+        verdicts = tuple(r.verdict for r in known[row.output])
+        contract = tuple(str(axis.contract) for axis in contracts[row.output].axes)
+        shape, worst = own_shape(contracts[row.output].shape, x.ndim), max(verdicts, key=VERDICTS.index)
+        layers.append(
+            AuditedLayer(
+                row.name,
+                row.op,
+                shape,
+                worst,
+                verdicts,
+                contract,
+                error=errors[row.output],
+                causes=tuple(found.values()),
+            )
+        )
+    ends = [r.verdict for n in listed.outputs if n in known for r in known[n]]
+    return Audit(
+        tuple(layers), max(ends, key=VERDICTS.index, default="exact"), "fractional", tuple(x.shape), len(places)
+    )

@@ -7,6 +7,8 @@ from jaxcnn.analysis import AxisFacts, Facts
 
 VERDICTS = ("exact", "orbit", "exact-lattice", "exact-interior", "approximate", "broken", "unknown")
 """From best to worst; see `audit`."""
+APPROXIMATE = 0.05
+"""Largest relative difference that counts as approximate equivariance."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,182 @@
+"""What was promised and measured of a program under shifts, judged layer by layer."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxcnn.analysis import Facts
+from jaxcnn.equivariance.cause import Cause
+from jaxcnn.equivariance.causes import explain
+from jaxcnn.equivariance.findings import AuditedLayer, own_shape
+from jaxcnn.equivariance.local import ROUNDING, Local
+from jaxcnn.equivariance.measure import Measured, measure
+from jaxcnn.equivariance.program import Program, widened
+from jaxcnn.equivariance.relations import APPROXIMATE, VERDICTS, Relation
+from jaxcnn.equivariance.rows import Row
+from jaxcnn.equivariance.turns import is_transposed, turned
+from jaxcnn.equivariance.units import has_window, persists, unit
+
+SUSPICIOUS = 64
+"""Units in the last place beyond which a difference is looked at again, in float64."""
+MOST_DOUBTS = 6
+"""Shifts that are looked at again."""
+TIE_BREAK = 1e-3
+"""Of the standard deviation that the input's changes have which tell equal numbers apart."""
+UNTOLD = ("operation", "border", "global reduction", "batch statistics")
+"""Causes that say nothing where an operation has no rule."""
+
+
+class Judged:
+    """A program, its promises, and what was measured of them."""
+
+    def __init__(
+        self,
+        listed: Program,
+        x: Array,
+        known: dict[int, tuple[Relation, ...]],
+        places: tuple[int, ...],
+        mode: str,
+        shifts: np.ndarray,
+        tolerance: float | None,
+    ):
+        self.program, self.x, self.known, self.places = listed, x, known, places
+        self.mode, self.shifts, self.tolerance = mode, shifts, tolerance
+        self.doubts: dict[int, float] = {}
+        """Of values whose promises seem broken: by how much they are in float64."""
+        self.is_transposed = is_transposed(listed, known)
+        self.tied: set[int] = set()
+        """Of those: the ones that keep their promise once equal numbers are told apart."""
+
+    def measured(self, values: list[int]) -> Measured:
+        """Measure all values, those that seem to break a promise again in float64."""
+        found = self._measure(self.x, values, self.shifts)
+        worst = np.nanmax(np.nan_to_num(found.promised, nan=0.0), axis=0, initial=0.0)
+        limits = [SUSPICIOUS * _eps(self.program.avals[n].dtype) for n in values]
+        doubted = [
+            column for column, limit in enumerate(limits) if not worst[column] <= min(limit, self.tolerance or limit)
+        ]
+        if self.tolerance == 0:
+            doubted = [column for column in range(len(values)) if worst[column] > 0]
+        if doubted:
+            order = dict.fromkeys(int(np.nanargmax(found.promised[:, column])) for column in doubted)
+            shifts = self.shifts[list(order)[:MOST_DOUBTS]]
+            numbers = [values[column] for column in doubted]
+            again = self._double(self.x, numbers, shifts)
+            self.doubts = dict(zip(numbers, again, strict=True))
+            orbits = [n for n in numbers if self.doubts[n] > ROUNDING and self._is_orbit(n)]
+            if orbits:
+                noise = np.random.default_rng(0).standard_normal(self.x.shape) * TIE_BREAK
+                untied = self._double(jnp.asarray(self.x + noise, self.x.dtype), orbits, shifts)
+                self.tied = {n for n, error in zip(orbits, untied, strict=True) if error <= ROUNDING}
+        return found
+
+    def _measure(self, x: Any, values: list[int], shifts: np.ndarray, **options: Any) -> Measured:
+        known = [self.known[n] for n in values]
+        return measure(self.program, x, values, known, shifts, self.places, mode=self.mode, **options)
+
+    def _double(self, x: Array, values: list[int], shifts: np.ndarray) -> list[float]:
+        with jax.enable_x64(True):
+            found = self._measure(widened(x), values, shifts, double=True)
+        return np.nanmax(np.nan_to_num(found.promised, nan=0.0), axis=0, initial=0.0).tolist()
+
+    def _is_orbit(self, number: int) -> bool:
+        """Whether a value depends on a choice by the data."""
+        return any(r.verdict == "orbit" for r in self.known[number]) or any(
+            any(r.verdict == "orbit" for r in known) for known in self.known.values()
+        )
+
+
+def layer_of(judged: Judged, row: Row, facts: Facts, measured: Measured, column: int) -> AuditedLayer:
+    verdict, causes = verdict_of(judged, row.output, measured, column)
+    known = judged.known[row.output]
+    causes = causes or _causes(judged, row)
+    promised = measured.promised[:, column]
+    kept = float(np.nanmax(promised)) if np.isfinite(promised).any() else None
+    return AuditedLayer(
+        name=row.name,
+        op=row.op,
+        shape=own_shape(facts.shape, judged.x.ndim),
+        verdict=verdict,
+        verdicts=tuple(r.verdict for r in known),
+        contract=tuple(str(axis.contract if judged.mode == "circular" else axis.interior) for axis in facts.axes),
+        lattice=tuple(r.lattice for r in known),
+        margin=tuple(r.margin for r in known),
+        error=float(np.max(measured.whole[:, column], initial=0.0)),
+        kept=kept,
+        refuted=_is_refuted(judged, row.output),
+        causes=causes,
+    )
+
+
+def _is_refuted(judged: Judged, number: int) -> bool:
+    if np.isinf(judged.doubts.get(number, 0.0)):
+        return False  # there is nothing to compare
+    return judged.doubts.get(number, 0.0) > ROUNDING and number not in judged.tied
+
+
+def verdict_of(judged: Judged, number: int, measured: Measured, column: int) -> tuple[str, tuple[Cause, ...]]:
+    """Return a value's verdict, and the cause where measurement tells it."""
+    known = judged.known[number]
+    if np.isinf(measured.whole[:, column]).any():
+        return "unknown", (Cause("not finite", "it holds NaN, or infinities that come and go", "", float("inf")),)
+    verdict = max((r.verdict for r in known), key=VERDICTS.index, default="exact")
+    doubt = judged.doubts.get(number)
+    if number in judged.tied:
+        text = f"equal numbers: told apart by a change of {TIE_BREAK}, it keeps its promise"
+        return "broken", (Cause("ties", text, "argmax", doubt or 0.0, 0.0),)
+    if _is_refuted(judged, number):
+        return "unknown", ()
+    if doubt is not None and judged.tolerance is not None and verdict not in ("broken", "unknown"):
+        error = float(np.nanmax(measured.promised[:, column]))
+        if error > judged.tolerance:
+            text = f"floating point: an error of {error:.1e} is {doubt:.0e} in float64"
+            return "approximate", (Cause("floating point", text, "", error, doubt),)
+    if verdict == "broken" and np.max(measured.whole[:, column], initial=0.0) <= APPROXIMATE:
+        verdict = "approximate"
+    return verdict, ()
+
+
+def _causes(judged: Judged, row: Row) -> tuple[Cause, ...]:
+    """Explain, for each axis of the input, why a layer promises less than what it takes in."""
+    found: dict[tuple[str, str], Cause] = {}
+    for axis in range(len(judged.places)):
+        part = unit(judged.program, judged.known, row.operations, row.output, axis)
+        if part is None or not persists(judged.program, judged.known, row.operations, row.output, axis):
+            continue
+        if part.before.verdict in ("broken", "unknown"):
+            continue
+        with jax.enable_x64(True):
+            values = judged.program.run(widened(judged.x), part.inputs, double=True)
+            local = Local(judged.program, part, dict(zip(part.inputs, values, strict=True)), judged.known)
+            causes = explain(local, norm=row.op.endswith("norm"), mode=judged.mode)
+        if (
+            part.before.verdict == "exact-interior"
+            and part.after.verdict == "broken"
+            and has_window(part.operations[-1])
+        ):
+            text = f"nothing is left of the interior, {_margins(part.before)} before it"
+            rest = Cause("border", text, part.operations[-1].name, causes[0].error, causes[0].restored)
+            told = [cause for cause in causes if cause.kind not in ("operation", "border")]
+            causes = (rest, *told) if all(cause.kind == "stride" for cause in told) else (*told, rest)
+        if part.after.verdict == "unknown" and causes[0].kind in UNTOLD:
+            name = part.operations[-1].name
+            causes = (Cause("no rule", f"nothing is known of {name} on what it takes here", name, causes[0].error),)
+        for cause in causes:
+            found.setdefault((cause.kind, cause.text), cause)
+    for cause in turned(judged.program, judged.known, row.operations, row.output):
+        if cause.kind != "transposed axes" or judged.is_transposed:
+            found.setdefault((cause.kind, cause.text), cause)
+    established = [cause for cause in found.values() if cause.kind not in ("no rule", "operation")]
+    return tuple(established or found.values())
+
+
+def _margins(known: Relation) -> str:
+    low, high = known.margin or (0, 0)
+    return f"{low}..{high}"
+
+
+def _eps(dtype: Any) -> float:
+    return float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0.0
