@@ -89,8 +89,25 @@ def _in_order(at: np.ndarray, period: np.ndarray, index: np.ndarray) -> np.ndarr
         for unit in np.flatnonzero(moving.all(1)):
             places = at[unit, order[unit]] % whole
             gaps = np.diff(places, prepend=places[-1] - whole)
-            order[unit] = np.roll(order[unit], -int(gaps.argmax())) if np.ptp(gaps) else np.arange(len(gaps))
+            order[unit] = np.roll(order[unit], -first_of(gaps)) if np.ptp(gaps) else np.arange(len(gaps))
     return np.take_along_axis(index, order, 1)
+
+
+def first_of(gaps: np.ndarray) -> int:
+    """Return where a circle of places begins: after its largest gap, of equal ones the one with larger gaps to follow.
+
+    Args:
+        gaps: Distances from the place before, in order.
+
+    Returns:
+        A position: the same place of the circle, wherever the list begins.
+
+    Example:
+        >>> first_of(np.array([2, 1, 2, 2])), first_of(np.array([2, 2, 1, 2]))
+        (2, 3)
+    """
+    starts = np.flatnonzero(gaps == gaps.max()).tolist()
+    return max(starts, key=lambda start: np.roll(gaps, -start).tolist())
 
 
 def largest(periods: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxcnn.analysis.combine import pair
-from jaxcnn.analysis.gathering import gather
+from jaxcnn.analysis.gathering import first_of, gather
 from jaxcnn.analysis.moves import moved, pad, single
 from jaxcnn.analysis.reduction import reduce
 from jaxcnn.analysis.rules import rule, shape_of
@@ -57,13 +57,14 @@ def _product(
 ) -> Units:
     """Return the product with a constant, whose numbers are different at every position."""
     general = bool(fixed.sources) or (fixed.value is not None and bool((fixed.value != 0).all()))
-    if not general and fixed.value is not None and len(summed) == 1 and len(fixed.shape) == 2:
-        return _banded(world, moving, summed[0], np.moveaxis(fixed.value, fixed_summed[0], 0), shape, last=last)
     turning = None
     if world.circular and not fixed.sources and fixed.value is not None and len(summed) == 1 and len(fixed.shape) == 2:
-        turning = _turning(np.moveaxis(fixed.value, fixed_summed[0], 0))
+        full = 2 * np.count_nonzero(fixed.value) > fixed.value.size  # else it has a band, of which more is known
+        turning = _turning(np.moveaxis(fixed.value, fixed_summed[0], 0)) if full else None
     if turning is not None:
         return _circulant(world, moving, summed[0], *turning, shape, last=last)
+    if not general and fixed.value is not None and len(summed) == 1 and len(fixed.shape) == 2:
+        return _banded(world, moving, summed[0], np.moveaxis(fixed.value, fixed_summed[0], 0), shape, last=last)
     whole = reduce(world, moving, summed, symmetric=False)
     if not general:  # its zeros are not known: the field may be smaller than all that is summed
         carried = [any(axis.carries(i) for n in summed for axis in moving.axes[n]) for i in range(world.rank)]
@@ -210,7 +211,7 @@ def _round(rows: np.ndarray, size: int) -> np.ndarray:
     if len(rows) < 2:
         return rows
     gaps = np.diff(rows, prepend=rows[-1] - size)
-    return np.roll(rows, -int(gaps.argmax()))
+    return np.roll(rows, -first_of(gaps))
 
 
 def _band(seen: Sequence[np.ndarray]) -> tuple[Fraction | None, Fraction, Fraction]:

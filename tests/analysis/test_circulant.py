@@ -57,3 +57,24 @@ def test_contract(name: str) -> None:
         elif shift % told.lattice == 0:
             answer = np.roll(plain, shift // told.lattice * told.step, facts.axis or 0)
             np.testing.assert_allclose(moved, answer, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [7, 13, 17])
+def test_odd_sizes(size: int) -> None:
+    """Their matrices have a few zeros among rounding errors."""
+    facts = analysis.trace(lambda x: F.antialiased_activation(x, jnp.tanh), jax.ShapeDtypeStruct((size, 4, 1), X.dtype))
+    assert [str(axis.circular) for axis in facts.outputs[0].axes] == ["equivariant", "equivariant"]
+
+
+@pytest.mark.parametrize(("size", "window"), [(5, 3), (7, 4), (9, 3)])
+def test_dilated_averages_of_a_whole_circle(size: int, window: int) -> None:
+    """Their taps lie in equal gaps, which begin where the list does, unless told otherwise."""
+
+    def pool(x: Any) -> Any:
+        return F.avg_pool(x, (window,), strides=1, padding="SAME", padding_mode="circular", dilation=2)
+
+    x = jnp.asarray(RNG.standard_normal((size, 2)), jnp.float32)
+    (facts,) = analysis.trace(pool, x, spatial_axes=(0,)).outputs[0].axes
+    assert str(facts.circular) == "equivariant"
+    for shift in range(size):
+        np.testing.assert_allclose(pool(jnp.roll(x, shift, 0)), np.roll(pool(x), shift, 0), rtol=1e-5, atol=1e-6)
