@@ -304,8 +304,8 @@ def draw(summary: dict, path: Path) -> None:
         panel.set(title="accuracy" if mode is None else titles[mode], ylim=(len(names) - 0.5, -0.5))
         panel.set_xlabel("test accuracy, %" if mode is None else "same prediction, %")
         panel.grid(alpha=0.3, axis="x")
-        if mode is not None:
-            panel.set_xlim(right=min(102, panel.get_xlim()[1]))
+        low, high = panel.get_xlim()
+        panel.set_xlim(max(0, low), min(102, high))  # a t-interval may leave what is possible
     panels[0].set_yticks(range(len(names)), names)
     figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, dpi=110)
