@@ -38,8 +38,8 @@ class Arguments(Common):
     takes it."""
     require: Annotated[Literal["exact", "lattice", "interior"] | None, arg(help_behavior_hint="")] = None
     """Exit with code 1 unless the result is exact; or exact for the multiples of a stride; or so in the interior."""
-    mode: Literal["circular", "interior"] = "circular"
-    """Shifts that go round, or shifts that bring in new content at the borders."""
+    mode: Literal["circular", "interior", "fractional"] = "circular"
+    """Shifts that go round, shifts that bring in new content at the borders, or shifts by half a pixel."""
     input: Annotated[str | None, arg(metavar="HxWxC", help_behavior_hint="")] = None
     """Shape of an image (default: 32x32x3, a run's own); 128x3 has one spatial axis, 16x16x16x1 three."""
     seed: int = 0

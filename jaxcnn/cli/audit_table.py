@@ -60,11 +60,11 @@ def table(audit: "Audit", what: str, width: int) -> str:
 
 
 def _row(layer: "AuditedLayer") -> tuple[str, ...]:
-    from jaxcnn.equivariance.findings import verdict_text
+    from jaxcnn.equivariance.findings import share, verdict_text
 
     sizes = "x".join(map(str, layer.shape)) or "1"
     causes = "; ".join(cause.text for cause in layer.causes)
-    return (layer.name, layer.op, sizes, verdict_text(layer), _share(layer.error), causes)
+    return (layer.name, layer.op, sizes, verdict_text(layer), share(layer.error), causes)
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -80,23 +80,7 @@ def _cut(text: str, width: int) -> str:
     return f"{text[: width - 1 - end]}…{text[len(text) - end :]}"
 
 
-def _share(error: float) -> str:
-    if not 1e-3 <= error < float("inf"):
-        return f"{error:.0e}" if error else "0"
-    return f"{100 * error:.{0 if error >= 0.0995 else 1}f} %"
-
-
 def _end(audit: "Audit", what: str) -> list[str]:
-    """Say what is to be said of the whole."""
-    from jaxcnn.equivariance.findings import verdict_text
+    from jaxcnn.equivariance.findings import ending
 
-    shifts = "circular shifts" if audit.mode == "circular" else "shifts that bring in new content"
-    last = audit.layers[-1] if audit.layers else None
-    verdict = verdict_text(last) if last and last.verdict == audit.verdict else audit.verdict
-    lines = [f"input: {what}", f"result: {verdict} under {shifts} ({audit.shifts} tried)"]
-    if audit.first is not None:
-        lines.append(f"first lost at {audit.first.name}: {audit.first.cause}")
-    return lines + [
-        f"{layer.name}: measurement refutes its contract ({', '.join(layer.contract)}): an error of jaxcnn's, report it"
-        for layer in audit.refuted
-    ]
+    return [f"input: {what}", *ending(audit)]

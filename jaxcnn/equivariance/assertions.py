@@ -75,6 +75,7 @@ def assert_equivariant(
         >>> with pytest.raises(AssertionError, match=r"not equivariant: the input's roll by \\(-1,\\) is not"):
         ...     assert_equivariant(lambda x: x.at[0].set(0.0), x, spatial_axes=(0,))
     """
+    __tracebackhide__ = True
     x = jnp.asarray(x)
     axes = places(spatial_axes, x.shape, "`x`")
     result = one_array(fn, x)
@@ -160,6 +161,7 @@ def assert_invariant(
         >>> assert_invariant(lambda x: x.max((0, 1)), x, tolerance=0)
         >>> assert_invariant(lambda x: x.mean((0, 1)), x)
     """
+    __tracebackhide__ = True
     x = jnp.asarray(x)
     axes = places(spatial_axes, x.shape, "`x`")
     one_array(fn, x)
@@ -198,6 +200,7 @@ class _Claim:
 
 def _all_near(claim: _Claim, shifts: np.ndarray, answers: np.ndarray, tolerance: float | None) -> None:
     """Raise if a claim fails for a shift; the shifts come the smallest first."""
+    __tracebackhide__ = True  # pytest shows the caller's line
     if tolerance is not None and not (np.ndim(tolerance) == 0 and tolerance >= 0):
         raise ValueError(f"`tolerance` (={tolerance}) must be a number of 0 or more, or None for that of rounding")
     with jax.default_matmul_precision("highest"):

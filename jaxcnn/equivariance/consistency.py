@@ -40,6 +40,14 @@ class Consistency:
     predictions: np.ndarray
     labels: np.ndarray | None = None
 
+    def __str__(self) -> str:
+        low, high = self.agreement_interval
+        text = f"{self.mode}: {len(self.predictions)} images, {len(self.shifts) - 1} shifts of each: agreement "
+        text += (
+            f"{100 * self.agreement:.1f} % ({100 * low:.1f} to {100 * high:.1f}), the same under all {self.stable:.1%}"
+        )
+        return text + ("" if self.accuracy is None else f"; accuracy {self.accuracy:.1%}")
+
     @cached_property
     def per_image(self) -> np.ndarray:
         """Of each image, the share of its shifts (other than none) whose prediction is that of the image."""

@@ -7,6 +7,13 @@ from typing import Any
 from jaxcnn.config import unknown
 from jaxcnn.equivariance.cause import Cause
 
+SHIFTS = {
+    "circular": "circular shifts",
+    "interior": "shifts that bring in new content",
+    "fractional": "shifts by half a pixel",
+}
+TURNED = ("sort", "transposed axes", "mirrored axis")
+"""Causes that lose no shift: the map moves along another axis, the other way, or no more."""
 REQUIREMENTS = {
     "exact": ("exact", "orbit"),
     "lattice": ("exact", "orbit", "exact-lattice"),
@@ -42,7 +49,7 @@ class AuditedLayer:
     """Positions left out at either border, of an interior."""
     error: float = 0.0
     """Largest difference from perfect equivariance over all shifts, borders included, relative to its largest
-    magnitude."""
+    magnitude; NaN where nothing tells along which axis it would move."""
     kept: float | None = None
     """Largest difference from what it promises, the same way: rounding; None where it promises nothing."""
     refuted: bool = False
@@ -166,7 +173,7 @@ def table(audit: Audit) -> str:
     for layer in audit.layers:
         causes = "; ".join(cause.text for cause in layer.causes)
         sizes = "x".join(map(str, layer.shape)) or "1"
-        rows.append((layer.name, layer.op, sizes, verdict_text(layer), _share(layer.error), causes))
+        rows.append((layer.name, layer.op, sizes, verdict_text(layer), share(layer.error), causes))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -175,19 +182,33 @@ def table(audit: Audit) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     rule = "-" * max(map(len, lines))
-    what = {
-        "circular": "circular shifts",
-        "interior": "shifts that bring in new content",
-        "fractional": "shifts by half a pixel",
-    }[audit.mode]
-    end = [f"result: {audit.verdict} under {what} ({audit.shifts} tried)"]
+    end = ending(audit)
+    return "\n".join([lines[0], rule, *lines[1:], rule, *end])
+
+
+def ending(audit: Audit) -> list[str]:
+    """Say what is to be said of the whole.
+
+    Args:
+        audit: The audit.
+
+    Returns:
+        Lines: the result's verdict, where something was lost first, and contracts that were refuted.
+
+    Example:
+        >>> ending(Audit((), "exact", "interior", (8, 8, 1), 15))
+        ['result: exact under shifts that bring in new content (15 tried)']
+    """
+    last = audit.layers[-1] if audit.layers else None
+    verdict = verdict_text(last) if last and last.verdict == audit.verdict else audit.verdict
+    lines = [f"result: {verdict} under {SHIFTS[audit.mode]} ({audit.shifts} tried)"]
     if audit.first is not None:
-        end.append(f"first lost at {audit.first.name}: {audit.first.cause}")
-    end += [
+        word = "seen at" if audit.first.cause and audit.first.cause.kind in TURNED else "first lost at"
+        lines.append(f"{word} {audit.first.name}: {audit.first.cause}")
+    return lines + [
         f"{layer.name}: measurement refutes its contract ({', '.join(layer.contract)}): an error of jaxcnn's, report it"
         for layer in audit.refuted
     ]
-    return "\n".join([lines[0], rule, *lines[1:], rule, *end])
 
 
 def verdict_text(layer: AuditedLayer) -> str:
@@ -213,10 +234,24 @@ def verdict_text(layer: AuditedLayer) -> str:
     return ", ".join(dict.fromkeys(parts))
 
 
-def _share(error: float) -> str:
+def share(error: float) -> str:
+    """Write a relative error.
+
+    Args:
+        error: Of a layer.
+
+    Returns:
+        A few characters; `-` for NaN.
+
+    Example:
+        >>> [share(error) for error in (0.0, 6e-8, 0.034, 1.013, float("nan"), float("inf"))]
+        ['0', '6e-08', '3.4 %', '101 %', '-', 'not finite']
+    """
+    if error != error:
+        return "-"
     if not 1e-3 <= error < float("inf"):
         return "0" if error == 0 else f"{error:.0e}" if error < 1 else "not finite"
-    return f"{100 * error:.0f} %" if error >= 0.1 else f"{100 * error:.2g} %"
+    return f"{100 * error:.{0 if error >= 0.0995 else 1}f} %"
 
 
 def own_shape(shape: tuple[int, ...], rank: int) -> tuple[int, ...]:

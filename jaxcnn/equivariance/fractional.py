@@ -16,7 +16,8 @@ from jaxcnn.equivariance.cause import Cause, established, moving_operand
 from jaxcnn.equivariance.findings import Audit, AuditedLayer, own_shape
 from jaxcnn.equivariance.fourier import delay
 from jaxcnn.equivariance.local import ROUNDING, Local, far
-from jaxcnn.equivariance.program import Program, widened
+from jaxcnn.equivariance.operation import widened
+from jaxcnn.equivariance.program import Program
 from jaxcnn.equivariance.relations import APPROXIMATE, VERDICTS, Relation
 from jaxcnn.equivariance.rows import Row
 from jaxcnn.equivariance.units import persists, unit
@@ -208,7 +209,7 @@ def _nonlinear(local: Local, error: float) -> Iterator[Cause]:
     except (TypeError, ValueError):
         return
     if restored * BETTER < error:
-        text = f"{last.name} makes waves that its grid cannot hold"
+        text = f"a nonlinearity ({last.name}) makes waves that its grid cannot hold"
         yield Cause("aliasing nonlinearity", text, last.name, error, restored)
 
 

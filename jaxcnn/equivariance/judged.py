@@ -13,7 +13,8 @@ from jaxcnn.equivariance.causes import explain
 from jaxcnn.equivariance.findings import AuditedLayer, own_shape
 from jaxcnn.equivariance.local import ROUNDING, Local
 from jaxcnn.equivariance.measure import Measured, measure
-from jaxcnn.equivariance.program import Program, widened
+from jaxcnn.equivariance.operation import widened
+from jaxcnn.equivariance.program import Program
 from jaxcnn.equivariance.relations import APPROXIMATE, VERDICTS, Relation
 from jaxcnn.equivariance.rows import Row
 from jaxcnn.equivariance.turns import is_transposed, turned
@@ -53,7 +54,7 @@ class Judged:
     def measured(self, values: list[int]) -> Measured:
         """Measure all values, those that seem to break a promise again in float64."""
         found = self._measure(self.x, values, self.shifts)
-        worst = np.nanmax(np.nan_to_num(found.promised, nan=0.0), axis=0, initial=0.0)
+        worst = np.nanmax(np.nan_to_num(found.promised, nan=0.0, posinf=np.inf), axis=0, initial=0.0)
         limits = [SUSPICIOUS * _eps(self.program.avals[n].dtype) for n in values]
         doubted = [
             column for column, limit in enumerate(limits) if not worst[column] <= min(limit, self.tolerance or limit)
@@ -80,7 +81,7 @@ class Judged:
     def _double(self, x: Array, values: list[int], shifts: np.ndarray) -> list[float]:
         with jax.enable_x64(True):
             found = self._measure(widened(x), values, shifts, double=True)
-        return np.nanmax(np.nan_to_num(found.promised, nan=0.0), axis=0, initial=0.0).tolist()
+        return np.nanmax(np.nan_to_num(found.promised, nan=0.0, posinf=np.inf), axis=0, initial=0.0).tolist()
 
     def _is_orbit(self, number: int) -> bool:
         """Whether a value depends on a choice by the data."""
@@ -104,11 +105,16 @@ def layer_of(judged: Judged, row: Row, facts: Facts, measured: Measured, column:
         contract=tuple(str(axis.contract if judged.mode == "circular" else axis.interior) for axis in facts.axes),
         lattice=tuple(r.lattice for r in known),
         margin=tuple(r.margin for r in known),
-        error=float(np.max(measured.whole[:, column], initial=0.0)),
+        error=_error(known, float(np.max(measured.whole[:, column], initial=0.0))),
         kept=kept,
         refuted=_is_refuted(judged, row.output),
         causes=causes,
     )
+
+
+def _error(known: tuple[Relation, ...], measured: float) -> float:
+    """Return what was measured; NaN where it is not known along which axis an array would move."""
+    return float("nan") if any(r.verdict == "unknown" and r.axis is None for r in known) else measured
 
 
 def _is_refuted(judged: Judged, number: int) -> bool:

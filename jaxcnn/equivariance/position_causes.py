@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxcnn.equivariance.cause import Cause, established, moving_operand
 from jaxcnn.equivariance.local import Local
-from jaxcnn.equivariance.program import Operation, apply
+from jaxcnn.equivariance.operation import Operation, apply
 from jaxcnn.equivariance.window_causes import MOST_STRIDE
 
 CUMULATIVE = ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
@@ -115,7 +115,7 @@ def _lattice(local: Local, error: float) -> Iterator[Cause]:
     size = 0 if source is None else local.values[source[0]].shape[source[1]]
     for times in range(2, min(MOST_STRIDE, size // 2) + 1):
         if local.holds(times=times):
-            yield established(local, "stride", f"positions are taken in groups of {times}", error, times=times)
+            yield established(local, "stride", f"stride {times}: positions are taken in groups", error, times=times)
             return
 
 

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 from jaxcnn.analysis.layers import group, name_groups
-from jaxcnn.equivariance.program import Operation, Program
+from jaxcnn.equivariance.operation import Operation
+from jaxcnn.equivariance.program import Program
 from jaxcnn.equivariance.units import BORDERS, has_window
 
 

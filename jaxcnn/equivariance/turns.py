@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from jaxcnn.equivariance.cause import Cause
-from jaxcnn.equivariance.program import Operation, Program
+from jaxcnn.equivariance.operation import Operation
+from jaxcnn.equivariance.program import Program
 from jaxcnn.equivariance.relations import Relation
 
 Known = Mapping[int, tuple[Relation, ...]]

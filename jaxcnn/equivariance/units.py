@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from jaxcnn.equivariance.program import Operation, Program
+from jaxcnn.equivariance.operation import Operation
+from jaxcnn.equivariance.program import Program
 from jaxcnn.equivariance.relations import Relation
 from jaxcnn.equivariance.windows import window_of
 
@@ -68,7 +69,7 @@ def unit(
     bad = _persisting(made, target, lost)
     first = next(op for op in operations if op in bad and not any(n in made and made[n] in bad for n in op.inputs))
     chain = [first]
-    if first.name in BORDERS and not _is_cut(program, first, operations):
+    if first.name in BORDERS and not _is_cut(program, first, operations) and not _is_beside(first, known, axis):
         every = [op for op in operations if op in bad]
         chain = [first, *_onward(first, every)]
         chain = every if len(chain) == 1 else chain
@@ -160,6 +161,12 @@ def has_window(operation: Operation) -> bool:
         Whether it does.
     """
     return any(window_of(operation, axis) for axis in range(len(getattr(operation.avals[0], "shape", ()))))
+
+
+def _is_beside(first: Operation, known: Known, axis: int) -> bool:
+    """Whether arrays are put beside each other along another axis than the one that moves: channels."""
+    moving = {known[n][axis].axis for n in first.inputs if n in known}
+    return first.name == "concatenate" and first.params["dimension"] not in moving
 
 
 def _is_cut(program: Program, first: Operation, operations: Sequence[Operation]) -> bool:

@@ -1,7 +1,7 @@
 """What a window, its padding and its stride do to equivariance, and slices, which do as much."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcnn.equivariance.cause import Cause, established, moving_operand
 from jaxcnn.equivariance.local import Local
-from jaxcnn.equivariance.program import Operation
+from jaxcnn.equivariance.operation import Operation, apply
 from jaxcnn.equivariance.units import BORDERS
 from jaxcnn.equivariance.windows import Window, rewindowed, window_of
 
@@ -139,7 +139,7 @@ def _wrapped(local: Local, error: float) -> Iterator[Cause]:
                 yield established(local, kind, f"{what} beyond the borders", error, instead, times=times)
             if times > 1:
                 yield established(
-                    local, "stride", f"positions are taken in groups of {times}", error, instead, times=times
+                    local, "stride", f"stride {times}: positions are taken in groups", error, instead, times=times
                 )
             return
 
@@ -168,9 +168,9 @@ def _strided(local: Local, error: float) -> Iterator[Cause]:
         return
     kept = after[axis] if len(after) == x.ndim else None
 
-    def mean(x: Any, *_: Any) -> list[Any]:
-        y = x.mean(axis, keepdims=kept is not None)
-        return [jnp.broadcast_to(y, after)]
+    def mean(x: Any, *others: Any) -> Sequence[Any]:
+        even = jnp.broadcast_to(x.mean(axis, keepdims=True), x.shape)
+        return apply(first, [even, *others], double=True)
 
     if kept in (None, 1) and local.holds({place: mean}, target=place):
         yield established(local, "fixed position", "one fixed position is read", error, {place: mean}, target=place)

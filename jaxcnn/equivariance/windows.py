@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from jaxcnn.equivariance.program import Operation, apply
+from jaxcnn.equivariance.operation import Operation, apply
 from jaxcnn.functional import window as win
 
 

@@ -20,6 +20,7 @@ RNG = np.random.default_rng(0)
 KERNELS = [(RNG.standard_normal((3, 3, 2, 2)) / 3).astype(np.float32) for _ in range(3)]
 X = RNG.standard_normal((12, 8, 2)).astype(np.float32)
 BIAS = RNG.standard_normal((12, 1, 1)).astype(np.float32)
+WIDE = RNG.standard_normal((3, 3, 3, 2)).astype(np.float32)
 DENSE = RNG.standard_normal((6 * 4 * 2, 3)).astype(np.float32)
 MATRIX = RNG.standard_normal((12, 12)).astype(np.float32)
 
@@ -94,6 +95,13 @@ CIRCULAR: dict[str, tuple[Callable[[Any], Any], str, list[str]]] = {
     "sorted": (lambda x: conv(jnp.sort(conv(x), 0), 1), "exact", ["sort"]),
     "by its first row": (lambda x: conv(x) / (1 + jnp.abs(conv(x)[:1])), "broken", ["fixed position"]),
     "last row": (lambda x: conv(x)[-1], "broken", ["fixed position"]),
+    "centre": (lambda x: conv(x)[6, 4], "broken", ["fixed position"]),
+    "a convolution of coordinates": (
+        lambda x: F.conv(
+            jnp.concatenate([x, jnp.broadcast_to(BIAS, (12, 8, 1))], -1), jnp.asarray(WIDE), padding_mode="circular"
+        ),
+        "broken", ["position-dependent constant"],
+    ),
     "written": (lambda x: conv(conv(x).at[0].set(0.0), 1), "unknown", ["fixed position"]),
     "transposed": (lambda x: conv(conv(x).transpose(1, 0, 2), 1), "exact", ["transposed axes"]),
     "mirrored": (lambda x: conv(conv(x)[::-1], 1), "exact", ["mirrored axis"]),
@@ -171,7 +179,7 @@ def test_fractional(name: str) -> None:
 
 def test_what_is_not_finite_is_unknown() -> None:
     found = eq.audit(lambda x: jnp.log(-jnp.abs(x)), X)
-    assert (found.verdict, causes(found)) == ("unknown", ["not finite"])
+    assert (found.verdict, causes(found), found.refuted) == ("unknown", ["not finite"], ())
     assert not found.meets("interior")
     assert eq.audit(lambda x: jnp.where(x > 0, x, -jnp.inf).max((0, 1)), X).verdict == "exact"
 
@@ -282,3 +290,8 @@ def test_names_of_layers_and_json() -> None:
 def test_errors(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         eq.audit(lambda x: x, **{"x": X, **arguments})
+
+
+def test_a_function_that_ignores_its_input() -> None:
+    with pytest.raises(ValueError, match="does not depend on `x`"):
+        eq.audit(lambda x: jnp.ones(3), X)

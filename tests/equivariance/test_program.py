@@ -11,7 +11,8 @@ from references.arrays import normal
 
 from jaxcnn import functional as F
 from jaxcnn import models, nn
-from jaxcnn.equivariance.program import program, widened
+from jaxcnn.equivariance.operation import widened
+from jaxcnn.equivariance.program import program
 from jaxcnn.equivariance.windows import rewindowed, window_of
 
 
