@@ -99,7 +99,8 @@ def joined(world: World, arrays: Sequence[Units], place: int) -> Units:
 def _hull(world: World, hulls: list[np.ndarray], main: Axis, longest: int) -> tuple[np.ndarray, list[bool]]:
     """Join hulls, and say for which axes of the input the parts are one map and its borders.
 
-    A border that repeats or mirrors positions of the map, or is a whole circle away, counts as its continuation.
+    A border that repeats or mirrors positions of the map, or is a whole circle away, counts as its continuation; not
+    where borders are as long as the map, as of a window that goes round it.
     """
     whole = np.concatenate(hulls, -1)
     before = sum(part.shape[-1] for part in hulls[:longest])
@@ -110,7 +111,8 @@ def _hull(world: World, hulls: list[np.ndarray], main: Axis, longest: int) -> tu
         away = np.isfinite(first) & np.isfinite(beyond[0, i])
         circle = away & ((np.where(away, first - np.where(away, beyond[0, i], 0), 0) % size) == 0)
         within = (first >= hulls[longest][0, i].min()) & (last <= hulls[longest][1, i].max())
-        border = within | circle | ~np.isfinite(first)
+        short = whole.shape[-1] < 2 * hulls[longest].shape[-1]
+        border = (within & short) | circle | ~np.isfinite(first)
         one_map.append(bool(border.all()))
         if main.step[i]:
             whole[:, i] = np.where(border, beyond[:, i], whole[:, i])

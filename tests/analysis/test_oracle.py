@@ -63,6 +63,28 @@ def test_claims_about_random_networks_are_true(network: Network) -> None:
     assert verdict.wrong == [], network
 
 
+ROUND_A_CROP = {
+    "once": (
+        Network((15, 15, 2), (
+            Pool(strides=(3, 3), mode="reflect"), Slice(start=1, end=2),
+            Conv(window=(2, 2), mode="circular", dilation=(2, 2), activation="none", functional=True),
+        ))
+    ),
+    "twice": (
+        Network((19, 15, 3), (
+            Pool(strides=(3, 2), mode="reflect"), Slice("w", 2, 1),
+            Conv(window=(4, 4), mode="circular", dilation=(2, 2), activation="relu", functional=True),
+        ), seed=200)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROUND_A_CROP)
+def test_windows_that_go_round_a_cropped_map(name: str) -> None:
+    """Nothing goes on beyond its borders: what a unit sees lies on the map itself."""
+    assert judge(ROUND_A_CROP[name])[0].wrong == []
+
+
 def drawn(number: int) -> Network:
     """One network of many: the first that a seed gives, so that none is a variation of another."""
     found: list[Network] = []
