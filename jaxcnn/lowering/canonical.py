@@ -51,17 +51,18 @@ def canonical_rule(xla: Rule) -> Rule:
         aval: Any = ctx.avals_in[0]
         groups = {"feature_group_count": feature_group_count, "batch_group_count": batch_group_count}
         place = {"padding": padding, "lhs_dilation": lhs_dilation}
-        crop = [(min(low, 0), min(high, 0), step - 1) for (low, high), step in zip(padding, lhs_dilation, strict=True)]
-        crops = any(low or high for low, high, _ in crop)
+        amounts = [(low, high, step - 1) for (low, high), step in zip(padding, lhs_dilation, strict=True)]
+        crops = any(min(pair) < 0 for pair in padding)
         if (is_fast and batch_group_count == 1 and not crops) or np.issubdtype(aval.dtype, np.complexfloating):
             return xla(ctx, lhs, rhs, dimension_numbers=dimension_numbers, **place, **groups, **params)
         if crops:  # XLA:CPU reads beyond a map of grouped channels whose padding is negative
-            place = {"padding": [(max(low, 0), max(high, 0)) for low, high in padding], "lhs_dilation": [1] * len(crop)}
+            # (and a crop at one end may take away what is padded at the other: both at once)
+            place = {"padding": [(0, 0)] * len(amounts), "lhs_dilation": [1] * len(amounts)}
 
         def prepare(lhs: Array) -> Array:
             lhs = lax.transpose(lhs, (lhs_spec[0], *lhs_spec[2:], lhs_spec[1]))
             if crops:
-                lhs = lax.pad(lhs, np.zeros((), lhs.dtype), [(0, 0, 0), *crop, (0, 0, 0)])
+                lhs = lax.pad(lhs, np.zeros((), lhs.dtype), [(0, 0, 0), *amounts, (0, 0, 0)])
             if batch_group_count == 1:
                 return lhs
             # XLA expands batch groups to an axis of zeros; groups of features are the same sums.

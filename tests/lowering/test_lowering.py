@@ -27,6 +27,13 @@ GROUPED_AND_CROPPED = Case((1, 2, 2), (2, 1, 10), "float32", {
     "feature_group_count": 2, "batch_group_count": 1,
 }, 0)  # fmt: skip
 
+# What is cut off at the end is more than the map holds, but for the padding at its begin.
+CUT_BEYOND_THE_MAP = Case((1, 1, 1), (1, 1, 1), "float32", {
+    "window_strides": [1], "padding": [(2, -2)], "lhs_dilation": [1], "rhs_dilation": [1],
+    "dimension_numbers": lax.ConvDimensionNumbers((0, 2, 1), (2, 1, 0), (0, 2, 1)),
+    "feature_group_count": 1, "batch_group_count": 1,
+}, 0)  # fmt: skip
+
 
 @pytest.fixture(autouse=True)
 def _restore() -> Iterator[None]:
@@ -46,6 +53,7 @@ def compare(case: Case, tier: str) -> float:
 @settings(deadline=None, max_examples=12)
 @given(case=convolutions())
 @example(case=GROUPED_AND_CROPPED)
+@example(case=CUT_BEYOND_THE_MAP)
 def test_a_tier_equals_numpy(tier: str, case: Case) -> None:
     compare(case, tier)
 
