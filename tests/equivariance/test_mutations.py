@@ -29,14 +29,14 @@ def quick_compiler() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("quick_compiler")
-@pytest.mark.parametrize("number", range(20))
+@pytest.mark.parametrize("number", range(10))
 def test_faults_are_named(number: int) -> None:
     planted = mutation(number, most=3)
     assert misnamed(planted) == [], f"{planted.fault} at layer{planted.place} of {planted.network.kinds}"
 
 
 @pytest.mark.usefixtures("quick_compiler")
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(4))
 def test_exact_networks_raise_no_alarm(number: int) -> None:
     exact, x = unharmed(number, most=3)
     assert alarms(exact, x) == [], exact.kinds
