@@ -256,8 +256,9 @@ def _least_lattice(i: int, axis: Axis, period: int, array: Units, place: int) ->
 
 def _candidates(axis: Axis, i: int, array: Units, place: int) -> list[int]:
     inner, steps = 1, list(range(1, min(axis.size, MOST_STEPS + 1)))
-    if axis.step[i]:
-        steps.insert(0, axis.step[i].denominator)  # type: ignore[union-attr]
+    pace = axis.step[i]
+    if pace:
+        steps.insert(0, pace.denominator)
     for part in array.axes[place][::-1]:
         if part.carries(i):
             steps += [inner * n for n in range(1, min(part.size, MOST_STEPS + 1))]

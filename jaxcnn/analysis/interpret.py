@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend import core
 
-from jaxcnn.analysis import layout, matrices, pointwise, windows  # noqa: F401 # they enter the table of rules
+from jaxcnn.analysis import layout, matrices, pointwise, windows
 from jaxcnn.analysis.combine import pair
 from jaxcnn.analysis.constants import MOST, evaluate
 from jaxcnn.analysis.joining import joined
@@ -19,6 +19,8 @@ from jaxcnn.analysis.rules import RULES, scan_sizes
 from jaxcnn.analysis.units import Units, Unknown
 from jaxcnn.analysis.world import World
 
+RULE_FILES = (layout, matrices, pointwise, windows)
+"""What enters the table of rules when it is imported."""
 GENERAL = frozenset([-1])
 """The source of an array that a function closes over and that is too large to look for equal numbers in."""
 MOST_UNROLLED = 64

@@ -177,10 +177,10 @@ def dynamic_slice(world: World, equation: Any, operands: Sequence[Units]) -> lis
             axes = (*part.axes[:place], (), *part.axes[place:])
             return [part.replace(shape=shape_of(equation), axes=axes)]
     for place, (size, start) in enumerate(zip(sizes, starts, strict=True)):
-        room = array.shape[place] - size
-        if start.value is None and room:
+        room, at = array.shape[place] - size, start.value
+        if at is None and room:
             raise Unknown("a slice whose start is not known")
-        begin.append(0 if not room else int(np.clip(start.value, 0, room)))  # type: ignore[arg-type]
+        begin.append(0 if at is None else int(np.clip(at, 0, room)))
         limits.append(begin[-1] + size)
     return [_sliced(world, array, begin, limits)]
 
@@ -191,11 +191,11 @@ def dynamic_update_slice(world: World, equation: Any, operands: Sequence[Units])
     changed = [place for place, size in enumerate(update.shape) if size != array.shape[place]]
     if not changed:
         return [update]
-    if len(changed) > 1 or starts[changed[0]].value is None:
+    place, at = changed[0], starts[changed[0]].value
+    if len(changed) > 1 or at is None:
         raise Unknown("an update of a block, or where it goes is not known")
-    place = changed[0]
     size, n = update.shape[place], array.shape[place]
-    start = int(np.clip(starts[place].value, 0, n - size))  # type: ignore[arg-type]
+    start = int(np.clip(at, 0, n - size))
     parts = []
     for first, last in ((0, start), (start + size, n)):
         lows, highs = [0] * len(array.shape), list(array.shape)

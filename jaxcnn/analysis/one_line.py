@@ -115,7 +115,7 @@ def _word(line: str, tokens: list[tuple[str, int]]) -> Word:
     (text, at), *rest = tokens
     lower = text.lower()
     match = re.fullmatch(r"([a-z_-]*)((?:\d+)(?:x\d+)*)?(\((\d+)\))?", lower)
-    name = match.group(1) if match else re.match(r"[a-z_-]*", lower).group()  # type: ignore[union-attr]
+    name = re.split(r"[^a-z_-]", lower, maxsplit=1)[0]
     kind = ALIASES.get(name, name)
     if kind not in OPTIONS:
         raise pointed(line, at, f"unknown layer {name or text!r}{_hint(name, [*OPTIONS, *ALIASES])}")

@@ -25,7 +25,7 @@ def reduce(world: World, array: Units, axes: Sequence[int], *, symmetric: bool, 
     Returns:
         The array without these axes.
     """
-    kept: list[tuple[Axis, ...]] = []
+    kept: list[list[Axis]] = []
     gone: list[Axis] = []
     base, field, hidden = array.base, list(array.field), list(array.hidden)
     previous: tuple[Axis, list[Axis]] | None = None  # the axis before, and the list that it lies in
@@ -52,7 +52,7 @@ def reduce(world: World, array: Units, axes: Sequence[int], *, symmetric: bool, 
             target.append(axis)
             previous = (axis, target)
         if place not in axes:
-            kept.append(target)  # type: ignore[arg-type]
+            kept.append(target)
     for axis in _together(world, gone, field, hidden):
         base = _into_base(world, axis, base, symmetric=symmetric, idempotent=idempotent)
     shape = tuple(size for place, size in enumerate(array.shape) if place not in axes)

@@ -1,5 +1,6 @@
 """Actions on images that add no rounding: each is a pure function of an array, with the amount as its field."""
 
+import abc
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -34,7 +35,8 @@ def static(default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"static": True})
 
 
-class Action:
+@dataclasses.dataclass(frozen=True)
+class Action(abc.ABC):
     """What can be done to an array, and composed: `(a @ b)(x) == a(b(x))`.
 
     Actions are pytrees whose leaves are their amounts: jit them, vmap over them, differentiate by them.
@@ -46,18 +48,18 @@ class Action:
     """
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]  # all actions are dataclasses
+        for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.metadata.get("static") and isinstance(value, list):
                 object.__setattr__(self, field.name, tuple(value))  # compiled programs are found by it: hashable
 
+    @abc.abstractmethod
     def __call__(self, x: Array) -> Array:
         """Return the array that the action makes of x."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def inverse(self) -> "Action":
         """Return the action that undoes this one."""
-        raise NotImplementedError
 
     def __matmul__(self, other: "Action") -> "Compose":
         """Return this action after another."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -186,7 +186,7 @@ def lie_derivative(
         name = "output" if n == listed.outputs[0] else operation.scope
         norm = float(total) ** 0.5
         error = float(square) ** 0.5 / norm if norm else float(square) ** 0.5
-        jumps = tuple(float(one.jump) if _is_map(one) and one.jump else None for one in about)
+        jumps = tuple(None if place is None else place.jump for place in map(_place, about))
         layers.append(LayerDerivative(name, operation.name, tuple(listed.avals[n].shape), jumps, error, norm))
     return LieDerivative(generator, tuple(layers))
 
@@ -203,32 +203,40 @@ def _derivative(fn: Callable[[Array], Array]) -> Array:
     return jax.jvp(fn, (0.0,), (1.0,))[1]
 
 
-def _is_map(facts: AxisFacts) -> bool:
-    return facts.axis is not None and bool(facts.jump) and facts.center is not None
+class _Place(NamedTuple):
+    """Where a map's units stand along an axis of the input."""
+
+    axis: int
+    jump: float
+    center: float
+
+
+def _place(facts: AxisFacts) -> _Place | None:
+    """Return where a map stands; None for what is no map."""
+    if facts.axis is None or not facts.jump or facts.center is None:
+        return None
+    return _Place(facts.axis, float(facts.jump), float(facts.center))
 
 
 def _answer(z: Array, facts: Sequence[AxisFacts], direction: int | None, sizes: Sequence[int]) -> Array | float:
     """Return how fast an array should move as the input does."""
     if direction is not None:
-        about = facts[direction]
-        if not _is_map(about):
-            return 0.0
-        return _derivative(lambda t: delay(z, t / float(about.jump), about.axis))  # type: ignore[arg-type]
-    first, second = facts
-    if not (_is_map(first) and _is_map(second)) or first.axis == second.axis:
+        place = _place(facts[direction])
+        return 0.0 if place is None else _derivative(lambda t: delay(z, t / place.jump, place.axis))
+    first, second = map(_place, facts)
+    if first is None or second is None or first.axis == second.axis:
         return 0.0
-    rows, columns = (_positions(z, about, size) for about, size in zip(facts, sizes, strict=True))
-    along = _derivative(lambda t: delay(z, t * rows / float(second.jump), second.axis))  # type: ignore[arg-type]
-    across = _derivative(lambda t: delay(z, -t * columns / float(first.jump), first.axis))  # type: ignore[arg-type]
+    rows, columns = (_positions(z, place, size) for place, size in zip((first, second), sizes, strict=True))
+    along = _derivative(lambda t: delay(z, t * rows / second.jump, second.axis))
+    across = _derivative(lambda t: delay(z, -t * columns / first.jump, first.axis))
     return along + across
 
 
-def _positions(z: Array, facts: AxisFacts, size: int) -> np.ndarray:
+def _positions(z: Array, place: _Place, size: int) -> np.ndarray:
     """Return where an array's units stand along an axis of the input, from its middle."""
-    assert facts.axis is not None
     shape = [1] * z.ndim
-    shape[facts.axis] = -1
-    where = float(facts.center or 0) + float(facts.jump or 0) * np.arange(z.shape[facts.axis]) - (size - 1) / 2
+    shape[place.axis] = -1
+    where = place.center + place.jump * np.arange(z.shape[place.axis]) - (size - 1) / 2
     return where.reshape(shape)
 
 

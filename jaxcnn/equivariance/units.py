@@ -1,7 +1,7 @@
 """Where in a layer equivariance is lost: the few operations between arrays that keep it and the first that does not."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from jaxcnn.equivariance.operation import Operation
 from jaxcnn.equivariance.program import Program
@@ -123,14 +123,14 @@ def worse(one: Relation, other: Relation) -> bool:
     return one.verdict != "orbit" and one.rank > other.rank
 
 
-def _persisting(made: Mapping[int, Operation], target: int, lost: object) -> set[Operation]:
+def _persisting(made: Mapping[int, Operation], target: int, lost: Callable[[int], bool]) -> set[Operation]:
     """Return the operations from which all that follows, up to the result, is lost."""
     bad: set[Operation] = set()
     waiting = [target]
     while waiting:
         number = waiting.pop()
         operation = made.get(number)
-        if operation is None or operation in bad or not lost(number):  # type: ignore[operator]
+        if operation is None or operation in bad or not lost(number):
             continue
         bad.add(operation)
         waiting += operation.inputs

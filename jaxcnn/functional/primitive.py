@@ -21,6 +21,16 @@ Function = Callable[..., Sequence[Array]]
 Rule = Callable[..., Any]
 
 
+class _Fused(core.Primitive):
+    """A primitive that says what it computes, for whoever reads a jaxpr."""
+
+    multiple_results = True
+
+    def __init__(self, name: str, function: Function):
+        super().__init__(name)
+        self.function = function
+
+
 def primitive(
     name: str, function: Function, *, jvp: Rule | None = None, transpose: Rule | None = None, fold: Rule | None = None
 ) -> core.Primitive:
@@ -49,9 +59,7 @@ def primitive(
         >>> jax.jit(jax.vmap(jax.grad(lambda x: double.bind(x, by=2)[0])))(jnp.ones(3)).tolist()
         [2.0, 2.0, 2.0]
     """
-    new = core.Primitive(name)
-    new.multiple_results = True
-    new.function = function  # type: ignore[attr-defined]  # for whoever reads a jaxpr
+    new = _Fused(name, function)
 
     @functools.cache
     def compiled(**parameters: Any) -> Function:

@@ -46,7 +46,9 @@ def products(case: Case) -> int:
 @settings(max_examples=200, deadline=None)
 @given(convolutions())
 def test_a_convolution_of_any_kind(case):
-    fn = lambda kernel, x: case.convolve(x, kernel)  # noqa: E731
+    def fn(kernel, x):
+        return case.convolve(x, kernel)
+
     assert total(fn, struct(*case.rhs), struct(*case.lhs)).macs == products(case)
 
 
@@ -156,7 +158,9 @@ def test_flops_of_single_operations(fn, expected):
 
 
 def test_the_gradient_of_a_window_finds_its_winners():
-    pool = lambda x: lax.reduce_window(x, -np.inf, lax.max, (2, 3), (2, 3), "VALID").sum()  # noqa: E731
+    def pool(x):
+        return lax.reduce_window(x, -np.inf, lax.max, (2, 3), (2, 3), "VALID").sum()
+
     steps = trace(jax.grad(pool), struct(4, 6), spatial_axes=(0, 1)).steps
     assert [costs.flops(step) for step in steps if step.primitive == "select_and_scatter_add"] == [4 * (6 + 1)]
 

@@ -27,7 +27,10 @@ def struct(*shape):
 def abstract(name, size=224, classes=1000, **options):
     """A registered model that owns no memory: its function, its parameters' shapes, and an image's."""
     shape = (size, size, 3)
-    make = lambda: models.create(name, num_classes=classes, input_shape=shape, **options)  # noqa: E731
+
+    def make():
+        return models.create(name, num_classes=classes, input_shape=shape, **options)
+
     return *nn.functionalize(nnx.eval_shape(make)), struct(*shape)
 
 

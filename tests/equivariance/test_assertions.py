@@ -112,7 +112,10 @@ def test_the_smallest_failing_shift_is_named() -> None:
     x = normal(0, (8, 3, 1))
     with pytest.raises(AssertionError, match=re.escape("shift by (0, -1)")):
         assert_invariant(lambda x: x.max(0), x)
-    only_far = lambda x: jnp.where((x == jnp.roll(normal(0, (8, 3, 1)), 4, 0)).all(), 2.0, 1.0)  # noqa: E731
+
+    def only_far(moved):
+        return jnp.where((moved == jnp.roll(x, 4, 0)).all(), 2.0, 1.0)
+
     with pytest.raises(AssertionError, match=re.escape("shift by (4, 0) changes")):
         assert_invariant(only_far, x)
     assert_invariant(only_far, x, shifts=[1, (3, 0)])
@@ -153,7 +156,10 @@ def test_a_position_bias_is_not_equivariant_inside() -> None:
 
 def test_upsampling_answers_by_two() -> None:
     x = normal(0, (4, 3, 2))
-    up = lambda x: jnp.repeat(jnp.repeat(x, 2, 0), 2, 1)  # noqa: E731
+
+    def up(x):
+        return jnp.repeat(jnp.repeat(x, 2, 0), 2, 1)
+
     assert_equivariant(up, x, strides=Fraction(1, 2), tolerance=0)
     assert_equivariant(up, x, strides=Fraction(1, 2), mode="interior", tolerance=0)
     assert_equivariant(lambda x: up(x)[::3, ::3], normal(0, (6, 9, 2)), strides=Fraction(3, 2), tolerance=0)
@@ -180,7 +186,10 @@ def test_polyphase_sampling_answers_by_some_roll() -> None:
 
 def test_bits_and_rounding_are_two_claims() -> None:
     x = normal(0, (16, 16, 1))
-    mean = lambda x: x.mean((0, 1))  # noqa: E731
+
+    def mean(x):
+        return x.mean((0, 1))
+
     assert_invariant(mean, x)
     with pytest.raises(AssertionError, match="tolerance 0;"):
         assert_invariant(mean, x, tolerance=0)

@@ -42,7 +42,10 @@ def test_an_output_action_answers_another_input_action() -> None:
 def test_what_is_no_number_is_told() -> None:
     x = jnp.arange(6.0)[:, None]
     assert equivariance_error(lambda x: x / x, x, Roll(1, (0,))) == jnp.inf
-    infinite = lambda x: jnp.where(x > 2, -jnp.inf, x)  # noqa: E731
+
+    def infinite(x):
+        return jnp.where(x > 2, -jnp.inf, x)
+
     assert equivariance_error(infinite, x, Roll(1, (0,))) == 0
     assert equivariance_error(lambda x: infinite(x).at[0].set(0), x, Roll(1, (0,))) == jnp.inf
     assert equivariance_error(lambda x: 0 * x.at[0].set(1), x, Roll(1, (0,))) == 0

@@ -99,7 +99,10 @@ def test_networks() -> None:
 def test_transforms_go_through() -> None:
     x = normal(0, (4, 5))
     listed = program(lambda x: own_backward(jax.nn.relu(x)) * 2, x)
-    run = lambda x: listed.run(x, listed.outputs)[0]  # noqa: E731
+
+    def run(x: Array) -> Any:
+        return listed.run(x, listed.outputs)[0]
+
     _, slope = jax.jvp(run, (x,), (jnp.ones_like(x),))
     np.testing.assert_allclose(slope, 4 * (x > 0) / np.cosh(np.maximum(x, 0)) ** 2, rtol=1e-5)
     np.testing.assert_allclose(jax.vmap(run)(jnp.stack([x, -x]))[1], own_backward(jax.nn.relu(-x)) * 2, rtol=1e-6)

@@ -100,19 +100,23 @@ def add_bias(choose: Chooser) -> Case:
     place = win.geometry(sizes, (2,) * rank, strides=2)
     halves = windows.sliding(sizes, place, "zeros", domains.extreme)
     found = halves if name == "relu_pool" else map(domains.pointwise, sizes)
-    fn = lambda bias, x: F.add_bias(x, *cast([bias], x), activation=name)  # noqa: E731
+
+    def fn(bias: Any, x: Any) -> Any:
+        return F.add_bias(x, *cast([bias], x), activation=name)
+
     return choose.case(fn, choose.array((16,)), sizes, 16, found)
 
 
 def batch_norm(choose: Chooser) -> Case:
     sizes, training = choose.sizes(choose.rank()), choose.flip("training")
     activation = choose.one_of("activation", (None, "relu"))
-    fn, params = choose.module(lambda rngs: nn.BatchNorm(3), training=training)
-    if activation:
-        statistics = choose.array((3,)), jnp.abs(choose.array((3,))) + 0.5
-        fn = lambda p, x: F.batch_norm(  # noqa: E731
-            x, p["scale"], p["offset"], *statistics, training=training, activation="relu"
-        )[0]
+    plain, params = choose.module(lambda rngs: nn.BatchNorm(3), training=training)
+    statistics = (choose.array((3,)), jnp.abs(choose.array((3,))) + 0.5) if activation else ()
+
+    def rectified(p: Any, x: Any) -> Any:
+        return F.batch_norm(x, p["scale"], p["offset"], *statistics, training=training, activation="relu")[0]
+
+    fn = rectified if activation else plain
     return choose.case(fn, params, sizes, 3, map(domains.normalised if training else domains.pointwise, sizes))
 
 

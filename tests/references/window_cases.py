@@ -166,7 +166,10 @@ def apply_filter(choose: Chooser) -> Case:
     sizes = choose.sizes(2)
     place = win.geometry(sizes, drawn.shape if kernel == "random" else F.FILTERS[kernel].shape, padding="SAME")
     found = sliding(sizes, place, mode, domains.weighted)
-    fn = lambda p, x: F.apply_filter(x, p if kernel == "random" else kernel, padding_mode=mode)  # noqa: E731
+
+    def fn(p: Any, x: Any) -> Any:
+        return F.apply_filter(x, p if kernel == "random" else kernel, padding_mode=mode)
+
     return choose.case(fn, drawn, sizes, 2, found)
 
 
