@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcnn.analysis.combine import pair
 from jaxcnn.analysis.gathering import first_of, gather
-from jaxcnn.analysis.moves import moved, pad, single
+from jaxcnn.analysis.moves import everything, moved, pad, single
 from jaxcnn.analysis.reduction import reduce
 from jaxcnn.analysis.rules import rule, shape_of
 from jaxcnn.analysis.units import Axis, Interval, Units, Unknown
@@ -184,14 +184,6 @@ def _circulant(
     outputs, size = len(turns), axis.size
     index = (turns[:, None] + np.arange(size)) % size
     step = [None if s is None else s * Fraction(size, outputs) for s in axis.step]
-    fields: list[Interval | None] = []
-    for old, s, pace in zip(field, axis.step, step, strict=True):
-        if old is None or s is None or pace is None:
-            fields.append(None)
-            continue
-        reach, back = s * (size - 1), pace * (outputs - 1)  # all, from everywhere
-        ends = old[0] + min(reach, 0) - max(back, 0), old[1] + max(reach, 0) - min(back, 0)
-        fields.append(ends if s else old)
     whole = gather(
         world,
         dataclasses.replace(axis, step=(Fraction(0),) * world.rank),
@@ -201,6 +193,10 @@ def _circulant(
         step=step,
         weight=np.repeat(kinds[:, None], size, 1),
     )
+    fields = [
+        everything(old, n, [whole], i) if pace else old
+        for i, (old, n, pace) in enumerate(zip(field, world.sizes, axis.step, strict=True))
+    ]
     rest = [product for other, product in enumerate(array.axes) if other != place]
     axes = [(whole,), *rest] if last else [*rest, (whole,)]
     return array.replace(shape=shape, axes=tuple(axes), field=tuple(fields), family=world.family())

@@ -216,6 +216,26 @@ def enclosing(hull: np.ndarray, pace: Fraction | None) -> Interval | None:
     return Fraction(int(low), pace.denominator), Fraction(int(high), pace.denominator)
 
 
+def everything(field: Interval | None, size: int, axes: Sequence[Axis], i: int) -> Interval | None:
+    """Return a field that holds the whole input from every position.
+
+    Args:
+        field: What it holds besides.
+        size: Of the input's axis.
+        axes: Of the array, along which the field moves.
+        i: Which axis of the input.
+
+    Returns:
+        The field of position 0; None where it does not move evenly.
+    """
+    if field is None or field == NOTHING or any(axis.step[i] is None for axis in axes):
+        return None
+    reach = [(axis.step[i] or Fraction(0)) * (axis.size - 1) for axis in axes]
+    low = min(field[0], Fraction(0)) - sum(max(r, Fraction(0)) for r in reach)
+    high = max(field[1], Fraction(size - 1)) - sum(min(r, Fraction(0)) for r in reach)
+    return low, high
+
+
 def _phases(hull: np.ndarray, pace: Fraction) -> int:
     """Return after how many positions a hull repeats itself, farther on."""
     n = hull.shape[-1]

@@ -9,14 +9,14 @@ in a frame of their own, a circle of as many positions as the phase has. Two equ
 import dataclasses
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from jaxcnn.analysis.moves import everything
 from jaxcnn.analysis.reduction import reduce
 from jaxcnn.analysis.rules import rule
-from jaxcnn.analysis.units import NOTHING, Axis, Interval, Units, Unknown, reduced
+from jaxcnn.analysis.units import Axis, Units, Unknown, reduced
 from jaxcnn.analysis.world import World
 
 EVERYTHING = 1e12
@@ -145,7 +145,7 @@ def chosen(world: World, array: Units, place: int, start: Units) -> Units:
         axes = [tuple(_in_frame(part, i, modulus) for part in parts) for parts in axes]
         frame[i] = world.frame(winner.number, i, *((axis.at[i] - axis.at[i, 0]) % whole).tolist())
         period[i], at[i] = whole // modulus, 0
-        field[i] = _everything(array.field[i], world.sizes[i], [part for parts in axes for part in parts], i)
+        field[i] = everything(array.field[i], world.sizes[i], [part for parts in axes for part in parts], i)
     hull = array.base.hull.copy()
     hull[:, list(winner.inputs)] = np.array([[-EVERYTHING], [EVERYTHING]])[..., None]
     base = dataclasses.replace(array.base, period=period, at=at, hull=hull)
@@ -161,13 +161,3 @@ def _in_frame(axis: Axis, i: int, modulus: int) -> Axis:
     at[i] = (at[i] - at[i, 0]) // modulus
     period[i] = np.where(period[i] % modulus == 0, period[i] // modulus, 1)
     return dataclasses.replace(axis, at=at, period=period, whole=None)
-
-
-def _everything(field: Interval | None, size: int, axes: Sequence[Axis], i: int) -> Interval | None:
-    """Return a field that holds the whole input from every position: the choice depends on all of it."""
-    if field is None or field == NOTHING or any(axis.step[i] is None for axis in axes):
-        return None
-    reach = [(axis.step[i] or Fraction(0)) * (axis.size - 1) for axis in axes]
-    low = min(field[0], Fraction(0)) - sum(max(r, Fraction(0)) for r in reach)
-    high = max(field[1], Fraction(size - 1)) - sum(min(r, Fraction(0)) for r in reach)
-    return low, high

@@ -316,3 +316,20 @@ def test_an_empty_network():
     assert summary.layers == ()
     assert str(summary).splitlines()[2].split() == ["input", "8x8x1", "1", "1"]
     assert Layer("conv1", "conv", (28, 28, 6), 156).receptive_field is None
+
+
+def test_a_reshape_in_a_scope_of_its_own_is_a_layer():
+    """So are a transpose and a flip; where the scope is that of the layer before, it belongs to that."""
+
+    def fn(_, x):
+        with jax.named_scope("first"):
+            x = jnp.tanh(x).reshape(6, 4, 2)
+        with jax.named_scope("second"):
+            x = x.reshape(4, 6, 2)
+        with jax.named_scope("third"):
+            return jnp.exp(x)
+
+    summary = summarize(fn, {}, struct(4, 6, 2))
+    assert [(layer.name, layer.shape) for layer in summary.layers] == [
+        ("first", (6, 4, 2)), ("second", (4, 6, 2)), ("third", (4, 6, 2)),
+    ]  # fmt: skip
