@@ -4,13 +4,13 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
 from jaxcnn.cli import targets
-from jaxcnn.cli.arguments import Common, Flag, parse
+from jaxcnn.cli.arguments import parse
 from jaxcnn.cli.interrupt import at_once
 from jaxcnn.cli.output import console, emit_json, quiet
 from jaxcnn.cli.targets import Network
@@ -20,12 +20,9 @@ if TYPE_CHECKING:
     from jaxcnn.equivariance import Audit
     from jaxcnn.runs import Run
 
-PLAIN_WIDTH = 120
-"""Columns of a table that does not go to a terminal."""
-
 
 @dataclass(frozen=True)
-class Arguments(Common):
+class Arguments(targets.Target):
     """Prove or refute, layer by layer, that a network answers shifts of its input, and name what loses it.
 
     It runs the network on an input and on that input's shifts: a model or a network of your own on random numbers; a
@@ -33,23 +30,12 @@ class Arguments(Common):
     every shift, borders included, in parts of its largest magnitude; README.md tells what `interior 1..1 on 2Z` means.
     """
 
-    target: Annotated[Positional[str], arg(metavar="MODEL|RUN|MODULE:FUNCTION|NETWORK")]
-    """A model (see `jaxcnn models`), the folder of a run, a network of your own, or one in a line as `jaxcnn summary`
-    takes it."""
     require: Annotated[Literal["exact", "lattice", "interior"] | None, arg(help_behavior_hint="")] = None
     """Exit with code 1 unless the result is exact; or exact for the multiples of a stride; or so in the interior."""
     mode: Literal["circular", "interior", "fractional"] = "circular"
     """Shifts that go round, shifts that bring in new content at the borders, or shifts by half a pixel."""
-    input: Annotated[str | None, arg(metavar="HxWxC", help_behavior_hint="")] = None
-    """Shape of an image (default: 32x32x3, a run's own); 128x3 has one spatial axis, 16x16x16x1 three."""
     seed: int = 0
     """Draws the input, and the parameters of what is not trained."""
-    channels_first: Flag = False
-    """The input of a network of your own is CxHxW (default: 3x32x32)."""
-    batch: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
-    """Batch axis of the input of a network of your own (default: 1 example, or no such axis where that fails; 0: no
-    such axis)."""
-    model: ModelConfig = field(default_factory=lambda: ModelConfig(name=""))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -64,18 +50,14 @@ def main(argv: Sequence[str]) -> int:
         network, x, what = _prepared(arguments)
         from jaxcnn.equivariance import audit
 
-        if max(x.shape[axis] for axis in network.spatial_axes) == 1:
-            raise ValueError("an input of one position cannot shift: --input must have a spatial size larger than 1")
         found = audit(
             lambda x: network.fn(network.params, x), x, mode=arguments.mode, spatial_axes=network.spatial_axes
         )
     if arguments.json:
         emit_json({"model": network.name, **json.loads(found.to_json())})
     else:
-        from jaxcnn.cli.audit_table import table
-
         out = console()
-        print(table(found, what, out.width if out.is_terminal else PLAIN_WIDTH))
+        print(found.to_text(out.width if out.is_terminal else targets.PLAIN_WIDTH, what=what))
     if arguments.require is None or found.meets(arguments.require):
         return 0
     print(f"jaxcnn: {_short(found, arguments.require)}", file=sys.stderr)

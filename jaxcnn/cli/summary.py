@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
 from jaxcnn.cli import targets
-from jaxcnn.cli.arguments import Common, Flag, parse
+from jaxcnn.cli.arguments import Flag, parse
 from jaxcnn.cli.output import console, emit_json, quiet
 from jaxcnn.cli.targets import Network
 from jaxcnn.config import ModelConfig
@@ -16,30 +16,17 @@ from jaxcnn.config import ModelConfig
 if TYPE_CHECKING:
     from jaxcnn.analysis import Summary
 
-PLAIN_WIDTH = 120
-"""Columns of a table that does not go to a terminal."""
-
 
 @dataclass(frozen=True)
-class Arguments(Common):
+class Arguments(targets.Target):
     """List a network's layers: sizes and how they come out, parameters, MACs, receptive fields, shift contracts."""
 
-    target: Annotated[Positional[str], arg(metavar="MODEL|RUN|MODULE:FUNCTION|NETWORK")]
-    """A model (see `jaxcnn models`), the folder of a run, a network of your own or one in a line (see above)."""
-    input: Annotated[str | None, arg(metavar="HxWxC", help_behavior_hint="")] = None
-    """Shape of an image (default: 32x32x3, a run's own); 128x3 has one spatial axis, 16x16x16x1 three."""
     classes: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
     """Number of classes of a model (default: 10, a run's own)."""
     markdown: Flag = False
     """Print a Markdown table."""
     compile: Flag = False
     """Compile it too, and tell XLA's own FLOPs and peak memory."""
-    channels_first: Flag = False
-    """The input of a network of your own is CxHxW (default: 3x32x32)."""
-    batch: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
-    """Batch axis of the input of a network of your own (default: 1 example, or no such axis where that fails; 0: no
-    such axis)."""
-    model: ModelConfig = field(default_factory=lambda: ModelConfig(name=""))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
         print(summary.to_markdown(dense=network.in_a_line))
     else:
         out = console()
-        print(summary.to_text(out.width if out.is_terminal else PLAIN_WIDTH, dense=network.in_a_line))
+        print(summary.to_text(out.width if out.is_terminal else targets.PLAIN_WIDTH, dense=network.in_a_line))
     return 0
 
 

@@ -2,17 +2,42 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
 
 from jaxcnn.cli import callables
+from jaxcnn.cli.arguments import Common, Flag
+from jaxcnn.config import ModelConfig
 
 DEFAULT_INPUT = (32, 32, 3)
 YOUR_OWN = """\
 A network of your own, MODULE:FUNCTION, is imported from the working directory: a function of the input, a Flax NNX or
 Linen module, a callable tree of arrays (Equinox), or a class or function without arguments that makes one of these.
 Modules are taken as in evaluation: dropout and the statistics of a batch are off."""
+
+
+PLAIN_WIDTH = 120
+"""Columns of a table that does not go to a terminal."""
+
+
+@dataclass(frozen=True)
+class Target(Common):
+    """What a command is pointed at, and how its input lies."""
+
+    target: Annotated[Positional[str], arg(metavar="MODEL|RUN|MODULE:FUNCTION|NETWORK")]
+    """A model (see `jaxcnn models`), the folder of a run, a network of your own, or one in a line (see `jaxcnn summary
+    --help`)."""
+    input: Annotated[str | None, arg(metavar="HxWxC", help_behavior_hint="")] = None
+    """Shape of an image (default: 32x32x3, a run's own); 128x3 has one spatial axis, 16x16x16x1 three."""
+    channels_first: Flag = False
+    """The input of a network of your own is CxHxW (default: 3x32x32)."""
+    batch: Annotated[int | None, arg(metavar="INT", help_behavior_hint="")] = None
+    """Batch axis of the input of a network of your own (default: 1 example, or no such axis where that fails; 0: no
+    such axis)."""
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(name=""))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from jax import Array
 
 from jaxcnn import analysis
 from jaxcnn.config import unknown
+from jaxcnn.equivariance.axes import places
 from jaxcnn.equivariance.findings import Audit
 from jaxcnn.equivariance.fractional import half_pixel_audit
 from jaxcnn.equivariance.judged import Judged, layer_of, verdict_of
@@ -69,7 +70,9 @@ def audit(
         result. Its `str()` is a table.
 
     Raises:
-        ValueError: An unknown mode, axes that x has not got, an input that no shift changes, or one that is not finite.
+        ValueError: An unknown mode, axes that x has not got, an input that no shift changes or that is not finite, or
+            a function that does not depend on it.
+        TypeError: Axes that are no sequence of ints.
 
     Example:
         >>> import jax
@@ -85,48 +88,40 @@ def audit(
     if mode not in MODES:
         raise ValueError(unknown("mode", mode, MODES))
     x = jnp.asarray(x)
-    places = _places(x, spatial_axes)
-    sizes = tuple(x.shape[place] for place in places)
+    axes = _places(x, spatial_axes)
+    sizes = tuple(x.shape[axis] for axis in axes)
     listed = program(fn, x)
     values = [n for operation in listed.operations for n in operation.outputs if n in listed.depends]
     if not values:
         raise ValueError("`fn` does not depend on `x`: it returns the same whatever comes in, or x itself")
-    facts = analysis.trace(lambda x: listed.run(x, values), x, spatial_axes=places).outputs
+    facts = analysis.trace(lambda x: listed.run(x, values), x, spatial_axes=axes).outputs
     contracts = dict(zip(values, facts, strict=True))
-    rows = rows_of(listed, len(places))
+    rows = rows_of(listed, len(axes))
     if mode == "fractional":
-        return half_pixel_audit(listed, x, contracts, rows, places)
+        return half_pixel_audit(listed, x, contracts, rows, axes)
     known = {n: relations(fact, mode, sizes) for n, fact in contracts.items()}
-    start = analysis.trace(lambda x: x, x, spatial_axes=places).outputs[0]
+    start = analysis.trace(lambda x: x, x, spatial_axes=axes).outputs[0]
     known[listed.input] = relations(start, mode, sizes)
-    shifts = shifts_of(sizes, mode)
-    judged = Judged(listed, x, known, places, mode, shifts, tolerance)
-    outputs = [row.output for row in rows]
-    ends = [n for n in listed.outputs if n in listed.depends and n not in outputs]
-    measured = judged.measured(outputs + ends)
-    layers = tuple(layer_of(judged, row, contracts[row.output], measured, column) for column, row in enumerate(rows))
-    verdicts = [verdict_of(judged, n, measured, (outputs + ends).index(n))[0] for n in listed.outputs if n in known]
-    worst = max(verdicts, key=VERDICTS.index, default="exact")
+    shifts = shifts_of(sizes)
+    judged = Judged(listed, x, known, axes, mode, shifts, tolerance)
+    ends = [n for n in listed.outputs if n in listed.depends]
+    columns = {n: column for column, n in enumerate(dict.fromkeys([*(row.output for row in rows), *ends]))}
+    measured = judged.measured(list(columns))
+    layers = tuple(layer_of(judged, row, contracts[row.output], measured, columns[row.output]) for row in rows)
+    worst = max((verdict_of(judged, n, measured, columns[n])[0] for n in ends), key=VERDICTS.index)
     return Audit(layers, worst, mode, tuple(x.shape), len(shifts))
 
 
 def _places(x: Array, spatial_axes: Sequence[int]) -> tuple[int, ...]:
     """Return the spatial axes from the front, and refuse an input on which nothing could be seen."""
-    if isinstance(spatial_axes, int):
-        raise ValueError(f"`spatial_axes` (={spatial_axes}) must be a sequence of positions, such as ({spatial_axes},)")
-    for axis in spatial_axes:
-        if not -x.ndim <= axis < x.ndim:
-            raise ValueError(f"`spatial_axes` (={tuple(spatial_axes)}) names axis {axis}, but x has {x.ndim} axes")
+    found = tuple(sorted(places(spatial_axes, x.shape, "`x`")))
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"`x` must hold floating-point numbers, got {x.dtype}")
     if not bool(jnp.isfinite(x).all()):
         raise ValueError("`x` must be finite, got NaN or infinity")
-    places = tuple(sorted(axis % x.ndim for axis in spatial_axes))
-    if all(x.shape[place] == 1 for place in places):
-        raise ValueError(
-            f"`x` (shape {x.shape}) has one position along `spatial_axes` {tuple(spatial_axes)}: none to shift"
-        )
-    for place in places:
+    if all(x.shape[place] == 1 for place in found):
+        raise ValueError(f"`x` (shape {x.shape}) has one position along its spatial axes: there is nothing to shift")
+    for place in found:
         if x.shape[place] > 1 and bool((x == jnp.roll(x, 1, place)).all()):
             raise ValueError(f"`x` is the same all along axis {place}: no shift changes it, so nothing could be seen")
-    return places
+    return found

@@ -1,19 +1,13 @@
-"""What an audit found, as a table, as JSON, and as an answer to a requirement."""
+"""What an audit found, as JSON, and as an answer to a requirement."""
 
 import dataclasses
 import json
 from typing import Any
 
 from jaxcnn.config import unknown
+from jaxcnn.equivariance import audit_text
 from jaxcnn.equivariance.cause import Cause
 
-SHIFTS = {
-    "circular": "circular shifts",
-    "interior": "shifts that bring in new content",
-    "fractional": "shifts by half a pixel",
-}
-TURNED = ("sort", "transposed axes", "mirrored axis")
-"""Causes that lose no shift: the map moves along another axis, the other way, or no more."""
 REQUIREMENTS = {
     "exact": ("exact", "orbit"),
     "lattice": ("exact", "orbit", "exact-lattice"),
@@ -75,10 +69,11 @@ class Audit:
     Example:
         >>> layer = AuditedLayer("conv1", "conv", (8, 8, 1), "exact", ("exact", "exact"), ("equivariant",) * 2)
         >>> print(Audit((layer,), "exact", "circular", (8, 8, 1), 15))
-        Layer  Operation  Output  Verdict  Error  Cause
-        -----------------------------------------------
+        Layer  Operation  Output  Verdict  Error
+        ----------------------------------------
+        input              8x8x1
         conv1  conv        8x8x1  exact        0
-        -----------------------------------------------
+        ----------------------------------------
         result: exact under circular shifts (15 tried)
     """
 
@@ -143,8 +138,24 @@ class Audit:
         }
         return json.dumps(document)
 
+    def to_text(self, width: int = 120, *, what: str = "") -> str:
+        """Draw the table.
+
+        Args:
+            width: Columns that it may have.
+            what: Says what the input was.
+
+        Returns:
+            Lines.
+
+        Example:
+            >>> Audit((), "exact", "circular", (8, 8, 1), 15).to_text(what="an image").splitlines()[-2:]
+            ['input: an image', 'result: exact under circular shifts (15 tried)']
+        """
+        return audit_text.table(self, width, what=what)
+
     def __str__(self) -> str:
-        return table(self)
+        return self.to_text()
 
 
 def _finite(value: Any) -> Any:
@@ -154,104 +165,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(part) for part in value]
     return None if isinstance(value, float) and not abs(value) < float("inf") else value
-
-
-def table(audit: Audit) -> str:
-    """Draw an audit.
-
-    Args:
-        audit: The audit.
-
-    Returns:
-        Lines: one a layer, then what is to be said of the whole.
-
-    Example:
-        >>> table(Audit((), "exact", "circular", (8, 8, 1), 15)).splitlines()[-1]
-        'result: exact under circular shifts (15 tried)'
-    """
-    rows = [("Layer", "Operation", "Output", "Verdict", "Error", "Cause")]
-    for layer in audit.layers:
-        causes = "; ".join(cause.text for cause in layer.causes)
-        sizes = "x".join(map(str, layer.shape)) or "1"
-        rows.append((layer.name, layer.op, sizes, verdict_text(layer), share(layer.error), causes))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(w) if n in (2, 4) else cell.ljust(w) for n, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    rule = "-" * max(map(len, lines))
-    end = ending(audit)
-    return "\n".join([lines[0], rule, *lines[1:], rule, *end])
-
-
-def ending(audit: Audit) -> list[str]:
-    """Say what is to be said of the whole.
-
-    Args:
-        audit: The audit.
-
-    Returns:
-        Lines: the result's verdict, where something was lost first, and contracts that were refuted.
-
-    Example:
-        >>> ending(Audit((), "exact", "interior", (8, 8, 1), 15))
-        ['result: exact under shifts that bring in new content (15 tried)']
-    """
-    last = audit.layers[-1] if audit.layers else None
-    verdict = verdict_text(last) if last and last.verdict == audit.verdict else audit.verdict
-    lines = [f"result: {verdict} under {SHIFTS[audit.mode]} ({audit.shifts} tried)"]
-    if audit.first is not None:
-        word = "seen at" if audit.first.cause and audit.first.cause.kind in TURNED else "first lost at"
-        lines.append(f"{word} {audit.first.name}: {audit.first.cause}")
-    return lines + [
-        f"{layer.name}: measurement refutes its contract ({', '.join(layer.contract)}): an error of jaxcnn's, report it"
-        for layer in audit.refuted
-    ]
-
-
-def verdict_text(layer: AuditedLayer) -> str:
-    """Say a verdict, with its lattice or its margins.
-
-    Args:
-        layer: Of an audit.
-
-    Returns:
-        A few words.
-
-    Example:
-        >>> verdict_text(AuditedLayer("pool1", "max pool", (4, 4, 1), "exact-lattice", ("exact-lattice",), ("",), (2,)))
-        'exact on 2Z'
-    """
-    if layer.verdict not in layer.verdicts or layer.verdict not in ("exact-lattice", "exact-interior"):
-        return layer.verdict
-    parts = []
-    for verdict, lattice, margin in zip(layer.verdicts, layer.lattice, layer.margin or (None,) * 9, strict=False):
-        text = "exact" if verdict == "exact-lattice" else "interior" if verdict == "exact-interior" else verdict
-        text += f" {margin[0]}..{margin[1]}" if margin is not None else ""
-        parts.append(text + (f" on {lattice}Z" if lattice > 1 else ""))
-    return ", ".join(dict.fromkeys(parts))
-
-
-def share(error: float) -> str:
-    """Write a relative error.
-
-    Args:
-        error: Of a layer.
-
-    Returns:
-        A few characters; `-` for NaN.
-
-    Example:
-        >>> [share(error) for error in (0.0, 6e-8, 0.034, 1.013, float("nan"), float("inf"))]
-        ['0', '6e-08', '3.4 %', '101 %', '-', 'not finite']
-    """
-    if error != error:
-        return "-"
-    if not 1e-3 <= error < float("inf"):
-        return "0" if error == 0 else f"{error:.0e}" if error < 1 else "not finite"
-    return f"{100 * error:.{0 if error >= 0.0995 else 1}f} %"
 
 
 def own_shape(shape: tuple[int, ...], rank: int) -> tuple[int, ...]:

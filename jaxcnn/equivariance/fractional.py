@@ -20,7 +20,7 @@ from jaxcnn.equivariance.operation import widened
 from jaxcnn.equivariance.program import Program
 from jaxcnn.equivariance.relations import APPROXIMATE, VERDICTS, Relation
 from jaxcnn.equivariance.rows import Row
-from jaxcnn.equivariance.units import persists, unit
+from jaxcnn.equivariance.units import unit
 from jaxcnn.equivariance.window_causes import fed, named_padding
 from jaxcnn.equivariance.windows import averaged, rewindowed, window_of
 
@@ -244,7 +244,7 @@ def half_pixel_audit(
         found: dict[tuple[str, str], Cause] = {}
         for axis in range(len(places)):
             part = unit(listed, known, row.operations, row.output, axis)
-            if part is None or not persists(listed, known, row.operations, row.output, axis):
+            if part is None:
                 continue
             with jax.enable_x64(True):
                 values = listed.run(widened(x), part.inputs, double=True)

@@ -18,14 +18,14 @@ from jaxcnn.equivariance.program import Program
 from jaxcnn.equivariance.relations import APPROXIMATE, VERDICTS, Relation
 from jaxcnn.equivariance.rows import Row
 from jaxcnn.equivariance.turns import is_transposed, turned
-from jaxcnn.equivariance.units import has_window, persists, unit
+from jaxcnn.equivariance.units import has_window, unit
 
 SUSPICIOUS = 64
 """Units in the last place beyond which a difference is looked at again, in float64."""
 MOST_DOUBTS = 6
 """Shifts that are looked at again."""
 TIE_BREAK = 1e-3
-"""Of the standard deviation that the input's changes have which tell equal numbers apart."""
+"""Standard deviation of what is added to the input to tell equal numbers apart."""
 UNTOLD = ("operation", "border", "global reduction", "batch statistics")
 """Causes that say nothing where an operation has no rule."""
 
@@ -54,7 +54,7 @@ class Judged:
     def measured(self, values: list[int]) -> Measured:
         """Measure all values, those that seem to break a promise again in float64."""
         found = self._measure(self.x, values, self.shifts)
-        worst = np.nanmax(np.nan_to_num(found.promised, nan=0.0, posinf=np.inf), axis=0, initial=0.0)
+        worst = found.worst
         limits = [SUSPICIOUS * _eps(self.program.avals[n].dtype) for n in values]
         doubted = [
             column for column, limit in enumerate(limits) if not worst[column] <= min(limit, self.tolerance or limit)
@@ -67,11 +67,11 @@ class Judged:
             numbers = [values[column] for column in doubted]
             again = self._double(self.x, numbers, shifts)
             self.doubts = dict(zip(numbers, again, strict=True))
-            orbits = [n for n in numbers if self.doubts[n] > ROUNDING and self._is_orbit(n)]
-            if orbits:
+            broken = [n for n in numbers if self.doubts[n] > ROUNDING]
+            if broken and self._has_choices:  # perhaps between equal numbers
                 noise = np.random.default_rng(0).standard_normal(self.x.shape) * TIE_BREAK
-                untied = self._double(jnp.asarray(self.x + noise, self.x.dtype), orbits, shifts)
-                self.tied = {n for n, error in zip(orbits, untied, strict=True) if error <= ROUNDING}
+                untied = self._double(jnp.asarray(self.x + noise, self.x.dtype), broken, shifts)
+                self.tied = {n for n, error in zip(broken, untied, strict=True) if error <= ROUNDING}
         return found
 
     def _measure(self, x: Any, values: list[int], shifts: np.ndarray, **options: Any) -> Measured:
@@ -81,13 +81,12 @@ class Judged:
     def _double(self, x: Array, values: list[int], shifts: np.ndarray) -> list[float]:
         with jax.enable_x64(True):
             found = self._measure(widened(x), values, shifts, double=True)
-        return np.nanmax(np.nan_to_num(found.promised, nan=0.0, posinf=np.inf), axis=0, initial=0.0).tolist()
+        return found.worst.tolist()
 
-    def _is_orbit(self, number: int) -> bool:
-        """Whether a value depends on a choice by the data."""
-        return any(r.verdict == "orbit" for r in self.known[number]) or any(
-            any(r.verdict == "orbit" for r in known) for known in self.known.values()
-        )
+    @property
+    def _has_choices(self) -> bool:
+        """Whether the data choose anything on the way, as adaptive polyphase sampling lets them."""
+        return any(r.verdict == "orbit" for known in self.known.values() for r in known)
 
 
 def layer_of(judged: Judged, row: Row, facts: Facts, measured: Measured, column: int) -> AuditedLayer:
@@ -150,9 +149,7 @@ def _causes(judged: Judged, row: Row) -> tuple[Cause, ...]:
     found: dict[tuple[str, str], Cause] = {}
     for axis in range(len(judged.places)):
         part = unit(judged.program, judged.known, row.operations, row.output, axis)
-        if part is None or not persists(judged.program, judged.known, row.operations, row.output, axis):
-            continue
-        if part.before.verdict in ("broken", "unknown"):
+        if part is None or part.before.verdict in ("broken", "unknown"):
             continue
         with jax.enable_x64(True):
             values = judged.program.run(widened(judged.x), part.inputs, double=True)

@@ -9,8 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from jaxcnn.equivariance.errors import difference, scale
+from jaxcnn.equivariance.interior import canvas, inside
 from jaxcnn.equivariance.program import Program
 from jaxcnn.equivariance.relations import Relation
+from jaxcnn.equivariance.rolls import nearest_roll
+from jaxcnn.equivariance.shifts import circular
 
 MOST_SHIFTS = 64
 """Along one axis; of a longer axis these are tried: the smallest ones, powers of two, and the largest."""
@@ -30,40 +34,40 @@ class Measured:
     promised: np.ndarray
     whole: np.ndarray
 
+    @property
+    def worst(self) -> np.ndarray:
+        """(v,) largest difference from what a value promises; 0 where it promises nothing."""
+        return np.where(np.isnan(self.promised), 0, self.promised).max(0, initial=0)
 
-def shifts_of(sizes: Sequence[int], mode: str) -> np.ndarray:
-    """List shifts: along each axis alone, and some along all axes at once.
+
+def shifts_of(sizes: Sequence[int]) -> np.ndarray:
+    """List shifts: along each axis alone, and two along all axes at once.
 
     Args:
         sizes: Of the spatial axes.
-        mode: `circular`: up to half the axis in both directions, which is every shift; `interior`: the same.
 
     Returns:
-        (n, k) integers.
+        (n, k) integers, of either sign: up to half the axis, which is every circular shift of it.
 
     Example:
-        >>> shifts_of((4, 2), "circular").tolist()
-        [[1, 0], [2, 0], [-1, 0], [0, 1], [1, 1], [-1, 1]]
+        >>> shifts_of((4, 2)).tolist()
+        [[-1, 0], [1, 0], [2, 0], [0, 1], [-1, 1], [2, 1]]
     """
-    rows = []
     along = [_amounts(size) for size in sizes]
-    for axis, amounts in enumerate(along):
-        for amount in amounts:
-            rows.append([amount if axis == other else 0 for other in range(len(sizes))])
+    unit = np.eye(len(sizes), dtype=np.int64)
+    rows = [amount * unit[axis] for axis, amounts in enumerate(along) for amount in amounts]
     if len(sizes) > 1 and all(along):
-        for amounts in (along, [line[::-1] for line in along]):
-            rows.append([line[0] for line in amounts])
-    unique = dict.fromkeys(tuple(row) for row in rows)
-    return np.array(list(unique), np.int64).reshape(-1, len(sizes))
+        rows += [np.array([amounts[end] for amounts in along]) for end in (0, -1)]
+    return np.array(list(dict.fromkeys(tuple(row.tolist()) for row in rows)), np.int64).reshape(-1, len(sizes))
 
 
 def _amounts(size: int) -> list[int]:
-    amounts = [p if p <= size // 2 else p - size for p in range(1, size)]
+    """Return all amounts by which an axis can be rolled, the smallest first, or some of many."""
+    amounts = circular((size,))[1:, 0].tolist()
     if len(amounts) <= MOST_SHIFTS:
         return amounts
-    nearest = sorted(amounts, key=abs)
-    powers = [p for p in nearest if abs(p) & (abs(p) - 1) == 0]
-    return sorted({*nearest[: MOST_SHIFTS // 2], *powers, nearest[-1], nearest[-2]}, key=lambda p: (p < 0, abs(p)))
+    powers = [p for p in amounts if abs(p) & (abs(p) - 1) == 0]
+    return sorted({*amounts[: MOST_SHIFTS // 2], *powers, *amounts[-2:]}, key=lambda p: (abs(p), p))
 
 
 def measure(
@@ -86,48 +90,43 @@ def measure(
         relations: Of each value, one an axis.
         shifts: (n, k) shifts.
         spatial_axes: Of the input, from the front.
-        mode: `circular`; or `interior`, where random content comes in.
+        mode: `circular`; or `interior`, where content comes in that was not there: that of `interior.canvas`.
         double: Compute in float64.
 
     Returns:
         What was measured.
     """
-    sizes = [x.shape[axis] for axis in spatial_axes]
     answers, promised = _answers(relations, shifts)
-    perfect = _perfect(program, values, relations, shifts, sizes)
-    noise = _noise(x)
+    perfect = _perfect(program, values, relations, shifts, [x.shape[axis] for axis in spatial_axes])
+    around, start = canvas(x, spatial_axes, np.abs(shifts).max(0)) if mode == "interior" else (x, None)
 
-    def errors(x: Array, base: list[Array], row: tuple[Array, ...]) -> Array:
+    def moved(around: Array, shift: Array) -> Array:
+        if start is None:
+            return jnp.roll(around, shift, spatial_axes)
+        first = jnp.zeros(x.ndim, shift.dtype).at[jnp.array(spatial_axes)].set(start - shift)
+        return lax.dynamic_slice(around, first, x.shape)
+
+    def errors(around: Array, base: list[Array], row: tuple[Array, ...]) -> Array:
         shift, answer, ideal = row
-        moved = jnp.roll(x, shift, spatial_axes)
-        if mode == "interior":
-            moved = jnp.where(_entered(x.shape, shift, spatial_axes), noise.astype(x.dtype), moved)
-        found = program.run(moved, values, double=double)
+        found = program.run(moved(around, shift), values, double=double)
         pairs = []
         for n, (old, new, known) in enumerate(zip(base, found, relations, strict=True)):
-            inside = [(r.axis, r.margin) for r in known]
-            pairs.append(
-                jnp.stack(
-                    [
-                        difference(old, new, known, answer[n], inside),
-                        difference(old, new, known, ideal[n], [(r.axis, _margin(r, mode)) for r in known]),
-                    ]
-                )
-            )
-        return jnp.stack(pairs)
+            kept = [r.margin for r in known]
+            whole = [None if mode == "circular" else (0, 0)] * len(known)
+            pairs.append([apart(old, new, known, *each) for each in ((answer[n], kept), (ideal[n], whole))])
+        return jnp.array(pairs)
 
-    def all_errors(x: Array, rows: tuple[Array, ...]) -> Array:
+    def all_errors(x: Array, around: Array, rows: tuple[Array, ...]) -> Array:
         base = program.run(x, values, double=double)
-        return lax.map(lambda row: errors(x, base, row), rows)
+        return lax.map(lambda row: errors(around, base, row), rows)
 
     rows = (jnp.asarray(shifts), jnp.asarray(answers), jnp.asarray(perfect))
-    found = np.array(jax.jit(all_errors)(x, rows))
-    found = np.where(np.isnan(found), np.inf, found)
+    found = np.array(jax.jit(all_errors)(x, around, rows))
     return Measured(shifts, np.where(promised, found[..., 0], np.nan), found[..., 1])
 
 
-def difference(
-    old: Array, new: Array, known: Sequence[Relation], moves: Array, inside: Sequence[tuple[int | None, Any]]
+def apart(
+    old: Array, new: Array, known: Sequence[Relation], moves: Array, margins: Sequence[tuple[int, int] | None]
 ) -> Array:
     """Return the largest difference of a value and what it was, moved; relative to its magnitude.
 
@@ -135,54 +134,28 @@ def difference(
         old: What it was.
         new: What it is.
         known: Which of its axes move, one relation an axis of the input.
-        moves: By how much.
-        inside: Axes, and how many positions are left out at either end: None where content comes round.
+        moves: By how much. Where the data choose the roll it is looked for.
+        margins: How many positions are left out at either end, one an axis of the input: None where content comes
+            round.
 
     Returns:
-        A number; NaN where the value is not finite.
+        A number; infinity where the value holds NaN.
     """
     if not jnp.issubdtype(old.dtype, np.generic) or not old.size:  # random keys are no numbers
         return jnp.zeros((), jnp.float32)
-    kept = jnp.ones((1,) * old.ndim, bool)
-    orbit = [r.axis for r in known if r.verdict == "orbit" and r.axis is not None]
-    if orbit:
-        fixed = old
-        for n, r in enumerate(known):
-            if r.axis is not None and r.axis not in orbit:
-                fixed = jnp.roll(fixed, moves[n], r.axis)
-        moves = _best_roll(fixed, new, known, moves, orbit)
-    for n, (axis, margin) in enumerate(inside):
-        if axis is None:
-            continue
-        old = jnp.roll(old, moves[n], axis)
-        if margin is not None:
-            place = lax.broadcasted_iota(jnp.int32, tuple(s if a == axis else 1 for a, s in enumerate(old.shape)), axis)
-            low, high = margin[0], old.shape[axis] - margin[1]
-            came = place - moves[n]
-            kept &= (place >= low) & (place < high) & (came >= low) & (came < high)
-    if not jnp.issubdtype(old.dtype, jnp.inexact):
-        old, new = old.astype(jnp.float32), new.astype(jnp.float32)
-    both = jnp.where(old == new, 0, jnp.abs(new - old))  # so that infinities may be equal
-    scale = jnp.max(jnp.where(jnp.isfinite(old), jnp.abs(old), 0))
-    both = jnp.where(jnp.isnan(old) | jnp.isnan(new), jnp.nan, both)
-    return (jnp.max(jnp.where(kept, both, 0)) / jnp.where(scale > 0, scale, 1)).astype(jnp.float32)
-
-
-def _best_roll(old: Array, new: Array, known: Sequence[Relation], moves: Array, axes: list[int]) -> Array:
-    """Return the moves, those along `axes` replaced by the roll that fits best: where the correlation is largest."""
-    one, two = (array.astype(jnp.promote_types(array.dtype, jnp.float32)) for array in (old, new))
-    product = jnp.fft.fftn(two, axes=axes) * jnp.conj(jnp.fft.fftn(one, axes=axes))
-    others = [axis for axis in range(old.ndim) if axis not in axes]
-    fit = jnp.fft.ifftn(product.sum(others), axes=list(range(len(axes)))).real
-    order = sorted(axes)
-    best = dict(zip(order, jnp.unravel_index(jnp.argmax(fit), fit.shape), strict=True))
-    return jnp.stack(
-        [best[r.axis] if r.verdict == "orbit" and r.axis in best else moves[n] for n, r in enumerate(known)]
-    )
-
-
-def _margin(known: Relation, mode: str) -> Any:
-    return (0, 0) if mode == "interior" else None
+    axes = [(n, r.axis) for n, r in enumerate(known) if r.axis is not None]
+    chosen = [axis for n, axis in axes if known[n].verdict == "orbit"]
+    for n, axis in axes:
+        if axis not in chosen:
+            old = jnp.roll(old, moves[n], axis)
+    between = nearest_roll(new, old, chosen) if chosen else difference(new, old)
+    cut = [(n, axis, margin) for n, axis in axes if (margin := margins[n]) is not None]
+    if cut:
+        numbers, places, ends = zip(*cut, strict=True)
+        low, high = zip(*ends, strict=True)
+        kept = inside(old.shape, places, low, high, moves[jnp.array(numbers)])
+        between = jnp.where(kept, between, 0)
+    return (between.max() / scale(old)).astype(jnp.float32)
 
 
 def _answers(relations: Sequence[tuple[Relation, ...]], shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -210,17 +183,3 @@ def _perfect(
                 pace = float(r.jump) if r.jump else sizes[i] / shape[r.axis]
                 moves[:, v, i] = np.rint(shifts[:, i] / pace)
     return moves
-
-
-def _entered(shape: tuple[int, ...], shift: Array, spatial_axes: Sequence[int]) -> Array:
-    """Say where content comes in that was not there before."""
-    new = jnp.zeros((1,) * len(shape), bool)
-    for i, axis in enumerate(spatial_axes):
-        place = lax.broadcasted_iota(jnp.int32, tuple(s if a == axis else 1 for a, s in enumerate(shape)), axis)
-        new |= (place < shift[i]) | (place >= shape[axis] + shift[i])
-    return new
-
-
-def _noise(x: Any) -> np.ndarray:
-    """Return content that no input holds: its values in another order."""
-    return np.random.default_rng(0).permutation(np.asarray(x).ravel()).reshape(x.shape)

@@ -43,7 +43,8 @@ def unit(
 ) -> Unit | None:
     """Find the first operations of a layer that lose what its result has lost.
 
-    What is lost on the way and found again does not count: the slices of a roll, the borders of a circular padding.
+    What is lost and found again, in the layer or after it, does not count: the slices of a roll, the borders of a
+    circular padding.
 
     Args:
         program: Of the layer.
@@ -53,7 +54,7 @@ def unit(
         axis: Which axis of the input.
 
     Returns:
-        The unit; None where the layer loses nothing.
+        The unit; None where the layer loses nothing, or a later one finds it again.
     """
     made = {number: operation for operation in operations for number in operation.outputs}
     inputs = {n for operation in operations for n in operation.inputs if n in program.depends and n not in made}
@@ -64,7 +65,7 @@ def unit(
     def lost(number: int) -> bool:
         return number in program.depends and worse(known[number][axis], best)
 
-    if not lost(target):
+    if not lost(target) or not _reaches(program, target, lost):
         return None
     bad = _persisting(made, target, lost)
     first = next(op for op in operations if op in bad and not any(n in made and made[n] in bad for n in op.inputs))
@@ -83,29 +84,6 @@ def unit(
     return Unit(tuple(chain), taken, result, axis, before, known[result][axis])
 
 
-def persists(program: Program, known: Known, operations: Sequence[Operation], target: int, axis: int) -> bool:
-    """Say whether what a layer loses is lost to the program's results, and not found again on the way.
-
-    Args:
-        program: Of the layer.
-        known: Relations of all values that depend on the input.
-        operations: Of the layer.
-        target: Its result.
-        axis: Which axis of the input.
-
-    Returns:
-        Whether a way leads from the layer to a result on which every value promises less than the layer takes in.
-    """
-    made = {number for operation in operations for number in operation.outputs}
-    inputs = {n for operation in operations for n in operation.inputs if n in known and n not in made}
-    best = max((known[n][axis] for n in inputs), key=lambda r: r.rank)
-    lost = {target}
-    for operation in program.operations:
-        if lost.intersection(operation.inputs):
-            lost.update(n for n in operation.outputs if n in known and worse(known[n][axis], best))
-    return bool(lost.intersection(program.outputs))
-
-
 def worse(one: Relation, other: Relation) -> bool:
     """Say whether a relation promises less than another; a roll that the data choose loses nothing.
 
@@ -121,6 +99,15 @@ def worse(one: Relation, other: Relation) -> bool:
         (True, False)
     """
     return one.verdict != "orbit" and one.rank > other.rank
+
+
+def _reaches(program: Program, target: int, lost: Callable[[int], bool]) -> bool:
+    """Whether a way leads from a value to a result of the program on which nothing is found again."""
+    reached = {target}
+    for operation in program.operations:
+        if reached.intersection(operation.inputs):
+            reached.update(filter(lost, operation.outputs))
+    return bool(reached.intersection(program.outputs))
 
 
 def _persisting(made: Mapping[int, Operation], target: int, lost: Callable[[int], bool]) -> set[Operation]:

@@ -16,7 +16,6 @@ import pytest
 
 import jaxcnn
 from jaxcnn import data, equivariance
-from jaxcnn.cli.audit_table import table
 from jaxcnn.equivariance import Audit, AuditedLayer, Cause
 
 NETWORKS = """
@@ -225,7 +224,7 @@ def test_a_run_is_audited_with_what_it_learned(command, tmp_path: Path, monkeypa
         ("small_cnn --model.stem cifar", "unknown option of small_cnn 'stem'"),
         ("small_cnn --model.name mlp", "the model is the first argument"),
         ("relu --model.width 2", "--model.* flags are for models"),
-        ("relu --input 1x1x3", "an input of one position cannot shift"),
+        ("relu --input 1x1x3", "has one position along its spatial axes: there is nothing to shift"),
         (".", ". is not a run"),
         ("nowhere:fn", "no module 'nowhere'"),
         ("audited_networks:los", "did you mean 'loses'?"),
@@ -246,7 +245,7 @@ def test_a_narrow_table_sets_causes_below() -> None:
     cause = Cause("zero padding", "zero padding 1 and 1 before a window of 3", "conv", 0.8)
     layer = AuditedLayer("stage1/block12/conv", "conv", (32, 32, 16), "broken", ("broken",), ("",), error=0.05)
     found = Audit((layer, AuditedLayer(**{**vars(layer), "causes": (cause,)})), "broken", "circular", (8, 8, 1), 15)
-    wide, narrow = (table(found, "random numbers", width).splitlines() for width in (120, 48))
+    wide, narrow = (found.to_text(width, what="random numbers").splitlines() for width in (120, 48))
     assert wide[4].endswith(f"5.0 %  {cause}")
     assert max(map(len, narrow)) <= 48
     assert "stag…2/conv" in narrow[4]
