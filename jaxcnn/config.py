@@ -36,6 +36,8 @@ class DataConfig:
     """Folder with the set's original files, for sets that are not shipped (default: the usual places)."""
     validation: float = 0.1
     """Share of the training set that is held out to choose by."""
+    memory: float | None = None
+    """Megabytes of training images held at once; a larger set is read while it trains (None: all of any set)."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,16 @@ class Config:
     """Which epoch's parameters are kept: the best on the validation set, or the last."""
     patience: int | None = None
     """Stop after this many epochs without a better validation accuracy."""
+    ema: float | None = None
+    """Decay of an exponential moving average of the parameters; where given, it is what is evaluated and kept."""
+    save_every: int | None = None
+    """Steps between two checkpoints within an epoch (None: at the ends of epochs, and where the run is stopped)."""
+    keep_last: int = 2
+    """Newest checkpoints that are kept."""
+    keep_best: int = 1
+    """Checkpoints that are kept beside them, the best on the validation set."""
+    mesh: str | None = None
+    """Devices to train on, such as data=8 or data=4,model=2 (None: one device)."""
     seed: int = 0
     """Draws the parameters, the order of the data, the augmentation and the dropout."""
     lowering: Lowering | None = None

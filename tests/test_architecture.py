@@ -23,13 +23,14 @@ MAY_IMPORT = {
     "data": set(),
     "training": {"functional", "nn", "data"},
     "runs": {"nn", "data", "training"},
-    "api": {"data", "functional", "models", "nn", "runs", "training"},
+    "api": {"data", "equivariance", "functional", "models", "nn", "runs", "training"},
     "cli": {"analysis", "api", "data", "equivariance", "functional", "lowering", "models", "nn", "runs", "training"},
 }
 # Libraries that only these packages may import.
 ONLY_IN = {
     "flax": {"nn", "models", "training", "interop"},
     "orbax": {"runs"},
+    "tensorboardX": {"runs"},
     "tensorflow_datasets": {"data"},
     "grain": {"data"},
     "tyro": {"cli"},

@@ -1,22 +1,20 @@
 """One straight walk from a model, data and a config to a run on disk."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import numpy as np
 
 from jaxcnn import data as datasets
 from jaxcnn import nn, training
-from jaxcnn.api.problem import Augment, Measure, make_evaluate, measure, plain, pose, settled
+from jaxcnn.api.course import Course, lay_out
+from jaxcnn.api.diagnose import locate
+from jaxcnn.api.problem import Augment, Measure, measure, plain, pose, settled
 from jaxcnn.config import Config, DataConfig
-from jaxcnn.runs import Run, Saving, is_run, new_folder
-
-_ABOVE_ALL_COUNTERS = np.uint32(2**32 - 1)
-"""Folded into the seed for training's key: the model's parameters are drawn from (seed, 0), (seed, 1), ..."""
+from jaxcnn.runs import Run, Saving, any_process, is_run, new_folder
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,10 @@ class Started:
     """Batches in an epoch."""
     epoch: int
     """Epochs done before: 0, unless the run is resumed."""
+    step: int = 0
+    """Steps of the next epoch that are done already."""
+    notes: tuple[str, ...] = ()
+    """What is to be told of a resumed run: checkpoints that are damaged."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,42 @@ class Finished:
     """Where it is written."""
     result: dict[str, Any]
     """What result.json holds: `loss`, `accuracy`, `epoch` (whose parameters were chosen), `seconds`, ..."""
+
+
+@dataclass(frozen=True)
+class Searching:
+    """Numbers were not finite: the steps since the newest checkpoint are taken again to see where that began.
+
+    Example:
+        >>> Searching(Run(Path("checkpoints/mine"))).run.path.name
+        'mine'
+    """
+
+    run: Run
+    """Where it is written."""
+
+
+@dataclass(frozen=True)
+class Halted:
+    """The run was asked to stop and has saved what it did: the last event of `fit_events` then.
+
+    Example:
+        >>> Halted(Run(Path("checkpoints/mine")), training.Progress(epoch=2, step=50)).told
+        'epoch 2 and 50 steps of the next one are saved'
+    """
+
+    run: Run
+    """Where it is written; `fit_events` with the same arguments goes on."""
+    progress: training.Progress
+    """How far it had come."""
+
+    @property
+    def told(self) -> str:
+        """How far it had come, in words."""
+        epoch, step = self.progress.epoch, self.progress.step
+        if not epoch and not step:
+            return "before its first steps ended"
+        return f"epoch {epoch}" + (f" and {step} steps of the next one are saved" if step else " is saved")
 
 
 def fit(
@@ -109,11 +147,14 @@ def fit_events(
     loss: Measure | None = None,
     metrics: dict[str, Measure] | None = None,
     augment: Augment | None = None,
-) -> Generator[Started | training.Compiled | training.Chunk | training.Epoch | Finished, None, None]:
+    stop: Callable[[], bool] = lambda: False,
+) -> Generator[
+    Started | training.Compiled | training.Chunk | training.Epoch | Searching | Halted | Finished, None, None
+]:
     """Do what `fit` does, and yield what happens.
 
-    The checkpoint of an epoch is on disk before the next epoch's is begun, and before this generator ends, in
-    whatever way it ends: a run that is stopped goes on from its last whole epoch, bit for bit.
+    A checkpoint is on disk before the next one is begun, and before this generator ends, in whatever way it ends: a
+    run that is stopped goes on from its newest checkpoint, bit for bit.
 
     Args:
         model: See `fit`.
@@ -124,6 +165,7 @@ def fit_events(
         loss: See `fit`.
         metrics: See `fit`.
         augment: See `fit`.
+        stop: Asked after every chunk; where it says so the run is saved there, and ends with `Halted`.
 
     Returns:
         A generator: `Started`, `Compiled`, then `Chunk` and `Epoch` as they end, and `Finished`. A run that had
@@ -145,80 +187,76 @@ def fit_events(
     dataset = data if isinstance(data, datasets.Dataset) else datasets.load(config.data)
     datasets.check(dataset)
     problem = pose(config, dataset, model, loss, metrics)
-    n, optim = len(dataset.train.inputs), config.optim
-    steps = training.steps_per_epoch(n, config.batch, config.last_batch)
-    optimizer = training.make_optimizer(optim, steps_per_epoch=steps, epochs=config.epochs)
-    schedule = jax.jit(training.make_schedule(optim, steps_per_epoch=steps, epochs=config.epochs))
-    train_steps = training.make_train_steps(
-        problem.apply, optimizer, problem.loss, metrics=problem.metrics, prepare=dataset.preprocessing,
-        augment=augment or training.make_augment(config.augment), batch=config.batch, dtype=config.dtype,
-    )  # fmt: skip
-    key = jax.random.fold_in(jax.random.key(config.seed), _ABOVE_ALL_COUNTERS)
-    state = training.create_state(problem.params, problem.statistics, optimizer, key)
-
-    facts = datasets.describe(dataset)
-    progress = training.Progress()
-    if out is not None and is_run(out):
-        run = Run.open(out)
-        progress = run.resume(config, facts)
-        if (latest := run.latest_step()) is not None:
-            state = run.restore(latest, state)
-    else:
-        run = Run.create(out or new_folder(name or dataset.name), config, facts)
+    course = lay_out(config, dataset, problem, augment)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(problem.params))
-    yield Started(run, parameters, steps, progress.epoch)
-    if run.result is not None:
-        yield Finished(run, run.result)
-        return
-
-    events = training.epochs(
-        state, train_steps, make_evaluate(config, dataset, problem, problem.metrics), dataset.train, dataset.validation,
-        epochs=config.epochs, batch=config.batch, chunk=config.chunk, last_batch=config.last_batch,
-        monitor=problem.monitor, patience=config.patience, progress=progress,
-    )  # fmt: skip
-    compile_s = train_s = 0.0
-    clock = time.perf_counter()
-    saving: _Saving | None = None
-    try:
-        for event in events:
+    facts = datasets.describe(dataset)
+    if out is None and jax.process_count() > 1:
+        raise ValueError("a run of several processes needs `out`: one folder, that all of them see")
+    path = out or new_folder(name or dataset.name)
+    resumed = any_process(is_run(path))
+    run = Run.open(path) if resumed else Run.create(path, config, facts)
+    with run.locked():
+        latest, progress, notes = run.resume(config, facts) if resumed else (None, training.Progress(), ())
+        yield Started(run, parameters, course.steps, progress.epoch, progress.step, notes)
+        if run.result is not None:
+            yield Finished(run, run.result)
+            return
+        state = course.begin() if latest is None else run.restore(latest, course.begin())
+        compile_s = 0.0
+        for event in _kept(run, course, state, progress, stop):
+            yield event
             match event:
                 case training.Compiled():
-                    compile_s, clock = event.seconds, time.perf_counter()
-                case training.Chunk():
-                    done = event.step - (event.step - 1) // config.chunk * config.chunk
-                    train_s += done * config.batch / event.images_per_s
-                case training.Epoch():
-                    if saving:
-                        saving.settle()
-                    step, best = int(event.state.step), event.progress.best_epoch * steps
-                    now = time.perf_counter()
-                    row = {"epoch": event.epoch, "step": step, "lr": float(schedule(step - 1))}
-                    row |= {"train": plain(event.train), "validation": plain(event.validation)}
-                    row |= {"seconds": now - clock, "images_per_s": steps * config.batch / train_s}
-                    run.record(row)  # before the checkpoint: a row without one is forgotten, one cannot lack its row
-                    saving = _Saving(run, run.save(event.state, event.progress), (step, best))
-                    clock, train_s = now, 0.0
-            yield event
-    finally:
-        if saving:
-            saving.settle()
-
-    began = time.perf_counter()
-    measured = measure(run, dataset, problem, "test")
-    rows = run.metrics()
-    seconds = compile_s + sum(row["seconds"] for row in rows) + time.perf_counter() - began
-    cost = {"epochs": len(rows), "parameters": parameters, "compile_s": compile_s, "seconds": seconds}
-    run.finish({**measured, **cost})
+                    compile_s = event.seconds
+                case Halted():
+                    return
+        began = time.perf_counter()
+        measured = measure(run, dataset, problem, "test", course.mesh)
+        seconds = compile_s + sum(row["seconds"] for row in run.times()) + time.perf_counter() - began
+        cost = {"epochs": len(run.metrics()), "parameters": parameters, "compile_s": compile_s, "seconds": seconds}
+        run.finish({**measured, **cost})
     yield Finished(run, {**measured, **cost})
 
 
-class _Saving(NamedTuple):
-    """A checkpoint that is being written, and those to keep once it is."""
-
-    run: Run
-    writing: Saving
-    keep: tuple[int, ...]
-
-    def settle(self) -> None:
-        self.writing.result()
-        self.run.keep(self.keep)
+def _kept(
+    run: Run, course: Course, state: training.TrainState, progress: training.Progress, stop: Callable[[], bool]
+) -> Iterator[Any]:
+    """Train, and write what comes of it; the last checkpoint is on disk when this ends, in whatever way."""
+    saving: Saving | None = None
+    train_s, trained, clock = 0.0, 0, time.perf_counter()
+    try:
+        for event in course.events(state, progress, lambda: any_process(stop())):
+            match event:
+                case training.Compiled():
+                    clock = time.perf_counter()
+                case training.Chunk():
+                    train_s, trained = train_s + event.images / event.images_per_s, trained + event.images
+                case training.Epoch():
+                    step, now = int(event.state.step), time.perf_counter()
+                    row = {"epoch": event.epoch, "step": step, "lr": float(course.schedule(step - 1))}
+                    row |= {"train": plain(event.train), "validation": plain(event.validation)}
+                    times = {"epoch": event.epoch, "step": step, "seconds": now - clock}
+                    run.record(row, times | {"images_per_s": trained / train_s})
+                    train_s, trained, clock = 0.0, 0, now
+                case training.Stopped():
+                    if saving:
+                        saving.result()
+                    yield Halted(run, event.progress)
+                    return
+            if isinstance(event, training.Chunk | training.Epoch) and event.state is not None and event.progress:
+                if saving:
+                    saving.result()
+                saving = run.save(event.state, event.progress, mode=course.mode)  # after its row, which it holds
+            yield event
+    except training.NonFiniteLossError as error:
+        if jax.process_count() > 1:  # the search runs layers one by one, on arrays that no process has whole
+            raise
+        yield Searching(run)
+        if saving:
+            saving.result()
+        latest = run.latest_step()
+        state = course.begin() if latest is None else run.restore(latest, course.begin())
+        raise error.began_at(locate(error, state, course)) from error
+    finally:
+        if saving:
+            saving.result()

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxcnn import data as datasets
 from jaxcnn import models, nn, training
@@ -120,20 +121,25 @@ def _check_values(config: Config) -> None:
             raise ValueError(f"`{name}` (={value!r}) must be one of {', '.join(get_args(hint))}")
 
 
-def make_evaluate(config: Config, dataset: datasets.Dataset, problem: Problem, metrics: dict[str, Measure]) -> Any:
+def make_evaluate(
+    config: Config, dataset: datasets.Dataset, problem: Problem, metrics: dict[str, Measure], mesh: Mesh | None
+) -> Any:
     """Build the one program that measures, for validation, test and `jaxcnn evaluate` alike."""
     return training.make_evaluate(
         problem.apply, metrics={"loss": problem.loss, **metrics}, prepare=dataset.preprocessing,
-        batch=config.eval_batch, dtype=config.dtype,
+        batch=config.eval_batch, dtype=config.dtype, mesh=mesh,
     )  # fmt: skip
 
 
-def measure(run: Run, dataset: datasets.Dataset, problem: Problem, split: str) -> dict[str, Any]:
-    """Evaluate the checkpoint that a run chose, as it is on disk."""
+def measure(
+    run: Run, dataset: datasets.Dataset, problem: Problem, split: str, mesh: Mesh | None = None
+) -> dict[str, Any]:
+    """Evaluate the checkpoint that a run chose, as it is on disk, on any devices."""
     step = run.chosen_step()
-    params, statistics = run.restore_network(step, problem.params, problem.statistics)
-    evaluate = make_evaluate(run.config, dataset, problem, problem.metrics | problem.details)
-    data = jax.device_put(tuple(dataset.splits[split]))
+    target = training.place(mesh, (problem.params, problem.statistics), "state")
+    params, statistics = run.restore_network(step, *target)
+    evaluate = make_evaluate(run.config, dataset, problem, problem.metrics | problem.details, mesh)
+    data = training.place(mesh, tuple(dataset.splits[split]), "data")
     measured = plain(jax.device_get(evaluate(params, statistics, data)))
     where = {"split": split, "examples": len(data[0]), "epoch": run.progress(step).epoch, "step": step}
     return where | measured

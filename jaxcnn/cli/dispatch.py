@@ -11,6 +11,8 @@ from jaxcnn.config import unknown
 
 VERBS = {
     "train": "train a network and save it as a run; the same --out resumes it",
+    "runs": "list runs, sorted and filtered",
+    "verify": "check a run's folder and every checkpoint in it",
     "evaluate": "measure a run on its test set",
     "summary": "list a network's layers: sizes, parameters, MACs, receptive fields, shift contracts",
     "audit": "prove or refute that a network keeps shifts of its input, and name the layer that loses them",
@@ -23,10 +25,6 @@ VERBS = {
 
 WRONG = (ValueError, TypeError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 """What is raised where the arguments or the data are wrong: exit code 2. After any other error it is 1."""
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM came."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,18 +51,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except SystemExit as end:  # after --help
         return int(end.code or 0)
-    except Terminated:
-        return 143
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `jaxcnn models | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if "--debug" in argv:
-            traceback.print_exc()
-        print(f"jaxcnn: error: {_one_line(error)}", file=sys.stderr)
-        return 2 if isinstance(error, WRONG) else 1
+        return told(error, debug="--debug" in argv)
+
+
+def told(error: Exception, *, debug: bool) -> int:
+    """Print what went wrong, on one line.
+
+    Args:
+        error: What was raised.
+        debug: Print the traceback before.
+
+    Returns:
+        The exit code.
+    """
+    if debug:
+        traceback.print_exception(error)
+    print(f"jaxcnn: error: {_one_line(error)}", file=sys.stderr)
+    return 2 if isinstance(error, WRONG) else 1
 
 
 def _help() -> str:

@@ -1,63 +1,81 @@
-"""SIGINT and SIGTERM: kept until nothing is half done, or obeyed at once where there is nothing to save."""
+"""Signals that end a command: obeyed at once, or once a run has saved what it did."""
 
 import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from types import FrameType
-from typing import Any, Self
+from collections.abc import Callable, Iterator
 
-from jaxcnn.cli.dispatch import Terminated
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+"""Signals that end a command, and its exit code then."""
+NOTICES = {**CODES, **({signal.SIGUSR1: 143} if hasattr(signal, "SIGUSR1") else {})}
+"""Signals that a run answers by saving: also what SLURM's `--signal=USR1@120` sends before the time is over."""
 
-KINDS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 
+class Stop:
+    """Whether a run has been asked to stop, and by what.
 
-class Interrupts:
-    """Keep a signal until the next event of a run; a second one stops at once.
-
-    An exception that a signal handler raises can break into anything, also into a checkpoint that is being begun, whose
-    threads then wait for minutes. Between two events nothing is half done.
+    Example:
+        >>> stop = Stop()
+        >>> stop(), stop.code
+        (False, 0)
     """
 
     def __init__(self) -> None:
-        self.asked: type[KeyboardInterrupt] | None = None
+        self.code = 0
+        """What the command is to exit with; 0 as long as nobody asked."""
 
-    def __enter__(self) -> Self:
-        self.before = {number: signal.signal(number, self._note) for number in KINDS}
-        return self
+    def __call__(self) -> bool:
+        return self.code != 0
 
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
 
-    def between(self, events: Iterator[Any]) -> Iterator[Any]:
-        """Pass events on, and raise between two of them what a signal asked for."""
-        for event in events:
-            yield event
-            if self.asked is not None:
-                raise self.asked
+@contextlib.contextmanager
+def after_saving() -> Iterator[Stop]:
+    """Note the first signal, for a run to end when it has saved; the second one ends the process at once.
 
-    def _note(self, number: int, _: FrameType | None) -> None:
-        kind = KINDS[signal.Signals(number)]
-        if self.asked is not None:
-            raise kind
-        self.asked = kind
-        os.write(2, b"\njaxcnn: stopping after these steps; once more to stop at once\n")  # print could be half done
+    Where it ends, nothing of what is on disk is lost: a checkpoint that was being written is none.
+
+    Yields:
+        What a run asks whether it is to stop.
+    """
+    stop = Stop()
+
+    def noted(number: int) -> None:
+        if stop():
+            _end(number)
+        stop.code = NOTICES[signal.Signals(number)]
+        os.write(2, b"\njaxcnn: stopping after these steps; once more to stop at once\n")
+
+    with _handled(NOTICES, noted):
+        yield stop
 
 
 @contextlib.contextmanager
 def at_once() -> Iterator[None]:
-    """End the process when a signal comes, also in the middle of a compilation.
+    """End the process when a signal comes, also in the middle of a compilation."""
+    with _handled(CODES, _end):
+        yield
 
-    Python's handlers wait for compiled code to end, which may take a minute, and the exception that they then raise is
-    lost in a callback of JAX's or crashes it. The byte that a signal writes to a pipe wakes a thread instead.
+
+@contextlib.contextmanager
+def _handled(kinds: dict[signal.Signals, int], answer: Callable[[int], None]) -> Iterator[None]:
+    """Answer signals in a thread of its own.
+
+    Python's handlers wait for compiled code to end, which may take a minute, and an exception that one raises is lost
+    in a callback of JAX's, crashes it, or leaves a checkpoint's threads waiting. The byte that a signal writes to a
+    pipe wakes a thread instead.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    before = {number: signal.signal(number, lambda *_: None) for number in KINDS}
+
+    def wait() -> None:
+        while number := os.read(reader, 1)[0]:
+            if number in kinds:
+                answer(number)
+
+    before = {number: signal.signal(number, lambda *_: None) for number in kinds}
     woken = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    thread = threading.Thread(target=_end, args=(reader,), daemon=True)
+    thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     try:
         yield
@@ -71,11 +89,7 @@ def at_once() -> Iterator[None]:
         os.close(writer)
 
 
-def _end(reader: int) -> None:
-    """Wait for a signal's number, 0 if there is none any more, and end the process."""
-    while (number := os.read(reader, 1)[0]) not in KINDS:
-        if not number:
-            return
+def _end(number: int) -> None:
     if os.isatty(2):
         os.write(2, b"\r\x1b[2K\x1b[?25h")  # the line of a progress bar goes, and the cursor comes back
-    os._exit(128 + number)
+    os._exit(NOTICES[signal.Signals(number)])

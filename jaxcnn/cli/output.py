@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,12 @@ def quiet(*, debug: bool = False) -> None:
     for name in ("absl", "asyncio", "orbax", "tensorflow_datasets"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore")
+    warnings.filterwarnings("default", module="jaxcnn")
+    warnings.showwarning = _show_warning
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    print(f"jaxcnn: note: {message}", file=sys.stderr)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -19,7 +19,7 @@ PATIENCE = 20.0
 """Seconds without a line, after which one that is no terminal tells of the running epoch."""
 
 
-def watch(events: Iterable[Any], config: Config, out: Console) -> api.Finished:
+def watch(events: Iterable[Any], config: Config, out: Console) -> api.Finished | api.Halted:
     """Draw the events of a training run as they come.
 
     Args:
@@ -53,10 +53,14 @@ def watch(events: Iterable[Any], config: Config, out: Console) -> api.Finished:
                         lines.chunk(event, speed)
                 case training.Epoch():
                     lines.epoch(event)
-                case api.Finished():
+                case api.Searching():
+                    _show(
+                        out, "not finite", "the steps since the last checkpoint are taken again, to find where it began"
+                    )
+                case api.Finished() | api.Halted():
                     lines.flush()
                     return event
-    raise AssertionError("the events end with Finished")
+    raise AssertionError("the events end with Finished or Halted")
 
 
 class _Left(ProgressColumn):
@@ -135,8 +139,11 @@ def _show_start(event: api.Started, config: Config, out: Console) -> None:
     _show(out, "training", f"{config.epochs} epochs of {event.steps:,} batches of {config.batch}; {optim}")
     if event.run.result is not None:
         _show(out, "finished", f"before: nothing to do; a larger --epochs (={config.epochs}) goes on")
-    elif event.epoch:
-        _show(out, "resuming", f"after epoch {event.epoch} of {event.run.path}")
+    elif event.epoch or event.step:
+        within = f" and {event.step} steps of the next one" if event.step else ""
+        _show(out, "resuming", f"after epoch {event.epoch}{within} of {event.run.path}")
+    for note in event.notes:
+        _show(out, "note", note)
 
 
 def _show(out: Console, name: str, value: str) -> None:

@@ -1,6 +1,7 @@
 """`jaxcnn train`: a preset and flags, to a run."""
 
 import contextlib
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,8 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from jaxcnn.cli.arguments import Common, parse
-from jaxcnn.cli.interrupt import Interrupts
+from jaxcnn.cli.dispatch import told
+from jaxcnn.cli.interrupt import after_saving
 from jaxcnn.cli.output import console, emit_json, quiet
 from jaxcnn.config import PRESETS, Config, ModelConfig, unknown
 
@@ -31,6 +33,12 @@ class Arguments(Common):
     """Where the other defaults come from: see `jaxcnn presets` (default: digits, or the run that --out names)."""
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint=_HINT)] = None
     """Folder of the run (default: a new checkpoints/DATE_PRESET)."""
+    coordinator: Annotated[str | None, arg(metavar="HOST:PORT", help_behavior_hint=_HINT)] = None
+    """Address of the first of several processes that train one network (SLURM's and Open MPI's are found)."""
+    processes: Annotated[int | None, arg(help_behavior_hint=_HINT)] = None
+    """How many processes there are; each is started with the same arguments, but for --process."""
+    process: Annotated[int | None, arg(help_behavior_hint=_HINT)] = None
+    """Which of them this is, from 0."""
     profile: Annotated[str | None, arg(metavar="DIR", help_behavior_hint=_HINT)] = None
     """Write a trace of the first steps there, for jax.profiler's viewers."""
     config: Annotated[Config, arg(name="")] = field(default_factory=lambda: PRESETS[DEFAULT])
@@ -41,26 +49,36 @@ def main(argv: Sequence[str]) -> int:
     arguments = read(argv)
     config = arguments.config
     quiet(debug=arguments.debug)
+    import jax
+
     from jaxcnn import api, lowering
     from jaxcnn.cli.progress import show_end, watch
+    from jaxcnn.training import distributed
 
     lowering.enable(config.lowering)
+    distributed.initialize(arguments.coordinator, arguments.processes, arguments.process)
     out = console(stderr=arguments.json)
+    out.quiet = jax.process_index() > 0
     preset = arguments.preset or DEFAULT
     name = preset if config.data.name == PRESETS[preset].data.name else None
-    seen: list[Any] = []
-    run = api.fit_events(config.model.name, config.data, config, out=arguments.out, name=name)
     try:
-        with Interrupts() as interrupts, contextlib.closing(run) as events:
-            kept = interrupts.between(_noting(events, seen))
-            finished = watch(_profiled(kept, arguments.profile), config, out)
-    except KeyboardInterrupt:
-        if seen:
-            _tell_how_to_go_on(seen[0].run)
-        raise
-    show_end(finished, config, out)
+        with distributed.together(), after_saving() as stop:
+            run = api.fit_events(config.model.name, config.data, config, out=arguments.out, name=name, stop=stop)
+            with contextlib.closing(run) as events:
+                last = watch(_profiled(events, arguments.profile), config, out)
+    except Exception as error:
+        if jax.process_count() == 1:
+            raise
+        distributed.leave(told(error, debug=arguments.debug))
+    if isinstance(last, api.Halted):
+        print(
+            f"\njaxcnn: interrupted, {last.told}; go on with: jaxcnn train --out {shlex.quote(str(last.run.path))}",
+            file=sys.stderr,
+        )
+        return stop.code or 143  # another process of the run was asked
+    show_end(last, config, out)
     if arguments.json:
-        emit_json({"run": str(finished.run.path), **finished.result})
+        emit_json({"run": str(last.run.path), **last.result})
     return 0
 
 
@@ -90,14 +108,6 @@ def read(argv: Sequence[str]) -> Arguments:
     return parse(Arguments, argv, verb="train", default=replace(Arguments(), config=default))
 
 
-def _noting(events: Iterator[Any], seen: list[Any]) -> Iterator[Any]:
-    """Pass events on, and remember the first."""
-    for event in events:
-        if not seen:
-            seen.append(event)
-        yield event
-
-
 def _profiled(events: Iterator[Any], folder: str | None) -> Iterator[Any]:
     """Trace what happens between the end of the compilation and the first chunk's end."""
     import jax
@@ -117,9 +127,3 @@ def _profiled(events: Iterator[Any], folder: str | None) -> Iterator[Any]:
     finally:
         if tracing:
             jax.profiler.stop_trace()
-
-
-def _tell_how_to_go_on(run: Any) -> None:
-    step = run.latest_step()
-    saved = "before its first epoch ended" if step is None else f"epoch {run.progress(step).epoch} is saved"
-    print(f"\njaxcnn: interrupted, {saved}; go on with: jaxcnn train --out {run.path}", file=sys.stderr)

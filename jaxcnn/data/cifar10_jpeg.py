@@ -76,12 +76,14 @@ def _decode(file: Path, split: str, jpeg: np.ndarray, sizes: np.ndarray) -> np.n
         for index in range(start, min(start + _CHUNK, len(sizes))):
             data = jpeg[ends[index] - sizes[index] : ends[index]].tobytes()
             try:
-                image = np.asarray(Image.open(io.BytesIO(data), formats=["JPEG"]))
-            except (OSError, SyntaxError) as error:
+                with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+                    shape = (*image.size[::-1], len(image.getbands()))
+                    if shape == SHAPE:  # of another size it is not decoded: it may be a million pixels wide
+                        images[index] = np.asarray(image)
+            except (OSError, SyntaxError, Image.DecompressionBombError) as error:
                 raise ValueError(f"{file}: {split} image {index} is no readable JPEG") from error
-            if image.shape != SHAPE:
-                raise ValueError(f"{file}: {split} image {index} has shape {image.shape}, expected {SHAPE}")
-            images[index] = image
+            if shape != SHAPE:
+                raise ValueError(f"{file}: {split} image {index} has shape {shape}, expected {SHAPE}")
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(decode, range(0, len(sizes), _CHUNK)))

@@ -1,6 +1,7 @@
 """Batch normalisation, with or without the ReLU after it: one operation, and one in its gradient."""
 
 import math
+from collections.abc import Hashable
 from typing import Any
 
 import jax
@@ -14,6 +15,9 @@ from jaxcnn.functional import window as win
 from jaxcnn.functional.norm import centre, check_channels, widened
 from jaxcnn.functional.primitive import merge, primitive, split
 
+Axes = tuple[Hashable, ...]
+"""Names of mapped axes."""
+
 
 def batch_norm(
     x: Num[Array, "*batch_and_spatial channels"],
@@ -26,6 +30,7 @@ def batch_norm(
     momentum: float = 0.9,
     epsilon: float = 1e-5,
     activation: str | None = None,
+    axis_name: Hashable | Axes | None = None,
 ) -> tuple[Num[Array, "*batch_and_spatial channels"], Num[Array, " mean_channels"], Num[Array, " variance_channels"]]:
     """Normalise every channel over all other axes, and keep running statistics.
 
@@ -43,6 +48,8 @@ def batch_norm(
         momentum: Share of the old statistic that is kept: 0.9 is PyTorch's 0.1.
         epsilon: Added to the variance.
         activation: `relu` returns `max(y, 0)`, which in training costs nothing more than y.
+        axis_name: Axes of a surrounding `shard_map` or `vmap` that divide the batch, one name or several: in training
+            the statistics, and the gradients through them, are then those of all shards together, of equal size.
 
     Returns:
         The normalised map, of x's dtype, and the running mean and variance, through which no gradient flows.
@@ -73,7 +80,8 @@ def batch_norm(
         y = (x - mean) * (lax.rsqrt(variance.astype(scale.dtype) + epsilon) * scale) + offset
         y = y.astype(x.dtype)
         return jax.nn.relu(y) if activation else y, mean, variance
-    count = math.prod(x.shape[:-1])
+    across = axis_name if isinstance(axis_name, tuple) else () if axis_name is None else (axis_name,)
+    count = math.prod(x.shape[:-1]) * (lax.axis_size(across) if across else 1)
     if count < 2:
         raise ValueError(
             f"`x` (shape {x.shape}) must have more than one value a channel in training: the variance of "
@@ -81,7 +89,11 @@ def batch_norm(
         )
     zeros = jnp.zeros_like(x, scale.dtype, shape=x.shape[-1:])  # of x's kind: in a `shard_map`, varying as x does
     scale, offset = scale + zeros, offset + zeros
-    y, first, error, biased = FORWARD.bind(x, scale, offset, epsilon=float(epsilon), relu=activation == "relu")
+    settings: dict[str, Any] = {"epsilon": float(epsilon), "relu": activation == "relu"}
+    if across:
+        y, first, error, biased = _shared(x, scale, offset, across, **settings)
+    else:
+        y, first, error, biased = FORWARD.bind(x, scale, offset, **settings)
     unbiased = biased * (count / (count - 1))
     mean, variance = (
         lax.stop_gradient(old + (1 - momentum) * (new - old)).astype(old.dtype)
@@ -148,6 +160,19 @@ def _backward(
     slope = (2 * dvariance - inverse**3 * scale * moment) / count
     dx = inverse * scale * dy + centred * slope + (dmean - inverse * scale * total) / count
     return dx.astype(x.dtype), inverse * moment, total
+
+
+def _shared(x: Array, scale: Array, offset: Array, across: Axes, *, epsilon: float, relu: bool) -> tuple[Array, ...]:
+    """Do as `_forward` with the statistics of all shards. It is no primitive: it talks to other devices within."""
+    axes, wide = tuple(range(x.ndim - 1)), x.astype(scale.dtype)
+    # The first mean is but a shift that saves digits (see `centre`): nothing depends on it, so no gradient needs to
+    # flow through it, and what JAX derives from the rest is two reductions and one pass, as `_backward` is.
+    first = lax.stop_gradient(lax.pmean(wide.mean(axes), across))
+    rest = wide - first
+    error, square = lax.pmean((rest.mean(axes), jnp.square(rest).mean(axes)), across)
+    variance = jnp.maximum(square - jnp.square(error), 0)
+    y = (rest - error) * (lax.rsqrt(variance + epsilon) * scale) + offset
+    return (jax.nn.relu(y) if relu else y).astype(x.dtype), first, error, variance
 
 
 def _members_are_channels(arrays: Any, axes: Any) -> tuple[Any, Any] | None:

@@ -5,6 +5,7 @@ Scales and offsets meet half-precision maps as the float32 that they are: the fu
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import Array
@@ -34,6 +35,8 @@ class BatchNorm(_Norm):
         channels: Channels of the input.
         momentum: Share of the old statistics that is kept (0.9 is PyTorch's 0.1).
         epsilon: Added to the variance.
+        axis_names: Axes of a surrounding `shard_map` that divide the batch: in training the statistics are those of
+            the whole batch. Names that the surrounding `shard_map` does not have, if there is one, count for nothing.
 
     Attributes:
         scale: `(channels,)`, float32; starts at 1.
@@ -49,11 +52,19 @@ class BatchNorm(_Norm):
         Array([0.1, 0.2], dtype=float32)
     """
 
-    def __init__(self, channels: int, *, momentum: float = 0.9, epsilon: float = 1e-5):
+    def __init__(
+        self,
+        channels: int,
+        *,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        axis_names: Sequence[str] = ("data", "model"),
+    ):
         super().__init__(channels, epsilon=epsilon)
         self.mean = nnx.BatchStat(jnp.zeros(channels))
         self.variance = nnx.BatchStat(jnp.ones(channels))
         self.momentum = momentum
+        self.axis_names = tuple(axis_names)
 
     def __call__(
         self,
@@ -63,6 +74,7 @@ class BatchNorm(_Norm):
         key: Array | None = None,
         activation: str | None = None,
     ) -> Array:
+        manual = jax.sharding.get_abstract_mesh().manual_axes
         y, mean, variance = F.batch_norm(
             x,
             self.scale[...],
@@ -73,6 +85,7 @@ class BatchNorm(_Norm):
             momentum=self.momentum,
             epsilon=self.epsilon,
             activation=activation,
+            axis_name=tuple(name for name in self.axis_names if name in manual),
         )
         if training:
             self.mean[...], self.variance[...] = mean, variance

@@ -3,6 +3,9 @@
 from datetime import datetime
 from pathlib import Path
 
+_LONGEST = 200
+"""Bytes of a name; file systems take 255, and the date and a number are added."""
+
 
 def is_run(path: str | Path) -> bool:
     """Tell whether a folder is that of a run.
@@ -17,14 +20,17 @@ def is_run(path: str | Path) -> bool:
         >>> is_run("/no/such/folder")
         False
     """
-    return (Path(path) / "config.json").is_file()
+    try:
+        return (Path(path) / "config.json").is_file()
+    except (OSError, ValueError):  # a name that is too long, or that nothing can have
+        return False
 
 
 def new_folder(name: str, root: str | Path = "checkpoints") -> Path:
     """Return a folder for a new run, ROOT/DATE_NAME, numbered where that is taken, and make it.
 
     Args:
-        name: What the run is called; what no file name should hold becomes a hyphen.
+        name: What the run is called; what no file name should hold becomes a hyphen, and a long one is cut off.
         root: The folder of all runs.
 
     Returns:
@@ -38,6 +44,7 @@ def new_folder(name: str, root: str | Path = "checkpoints") -> Path:
         True
     """
     name = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)
+    name = name.encode()[:_LONGEST].decode(errors="ignore")  # not within a letter of several bytes
     stem = f"{datetime.now():%Y-%m-%d}_{name}"
     number = 1
     while True:

@@ -1,31 +1,42 @@
-"""The folder of one training run: its files, and its checkpoints at the ends of epochs."""
+"""The folder of one training run: its files and its checkpoints."""
 
 import dataclasses
 import json
-import shutil
-from collections.abc import Collection
+import math
+import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxcnn.config import Config, config_from_dict
+import jax
+
+from jaxcnn.config import Config
 from jaxcnn.data import Preprocessing
-from jaxcnn.runs import checkpoint
+from jaxcnn.runs import checkpoint, steps, tensorboard
+from jaxcnn.runs.disk import remove, writing
 from jaxcnn.runs.environment import environment
+from jaxcnn.runs.faults import Told, telling_what_is_left
 from jaxcnn.runs.folder import is_run
-from jaxcnn.runs.records import append_line, read_lines, read_object, write_json, write_lines
+from jaxcnn.runs.links import refuse_links
+from jaxcnn.runs.lock import NAME as LOCK
+from jaxcnn.runs.lock import locked
+from jaxcnn.runs.processes import first, is_first
+from jaxcnn.runs.records import LARGE, append_line, json_bytes, read_object, read_rows, write_json
+from jaxcnn.runs.resume import Resumption, resume
+from jaxcnn.runs.steps import Mode
+from jaxcnn.runs.stored import mismatch, read_config, read_data_facts
 from jaxcnn.training import Progress, TrainState
 
-FREE_TO_CHANGE = {"epochs", "chunk"}
-"""Fields of a config that a resumed run may change; `epochs` only upwards."""
-
-_FACTS = ("input_shape", "classes", "counts", "preprocessing")
-"""What data.json must hold."""
+_NETWORK = ("params", "statistics")
+"""Fields of a state that are stored apart from the others, so that they can be read alone."""
 
 
 @dataclass(frozen=True)
 class Run:
     """A run on disk. It holds no state but the folder's path: what it tells, it reads.
+
+    On several processes every method is to be called by all of them; the first one writes.
 
     Example:
         >>> import tempfile
@@ -38,7 +49,7 @@ class Run:
     """
 
     path: Path
-    """Holds config.json, environment.json, data.json, metrics.jsonl, result.json and steps/."""
+    """Holds {config,environment,data,result}.json, {metrics,timings}.jsonl, tensorboard/ and steps/."""
 
     @classmethod
     def create(cls, path: str | Path, config: Config, facts: dict[str, Any]) -> "Run":
@@ -54,17 +65,11 @@ class Run:
 
         Raises:
             ValueError: There is something in the folder.
+            RunWriteError: It cannot be written.
         """
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            what = "is a run already" if is_run(path) else "is not empty, and is not a run"
-            raise ValueError(f"{path} {what}: give another folder")
-        path.mkdir(parents=True, exist_ok=True)
-        run = cls(path)
-        write_json(path / "environment.json", environment())
-        write_json(path / "data.json", facts)
-        write_json(path / "config.json", dataclasses.asdict(config))  # the last one: now it is a run
-        return run
+        first(lambda: _create(path, config, facts))
+        return cls(path)
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
@@ -77,28 +82,24 @@ class Run:
             The run.
 
         Raises:
-            ValueError: It is not a run.
+            ValueError: It is not a run, or a symbolic link stands in the place of one of its files.
         """
         path = Path(path)
         if not is_run(path):
             problem = "has no config.json" if path.is_dir() else "is a file" if path.exists() else "does not exist"
             raise ValueError(f"{path} is not a run: it {problem}. `jaxcnn train` makes one")
+        refuse_links(path)
         return cls(path)
 
     @property
     def config(self) -> Config:
         """What the run was told."""
-        path = self.path / "config.json"
-        values = read_object(path)
-        try:
-            return config_from_dict(values)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+        return read_config(self.path / "config.json")
 
     @property
     def facts(self) -> dict[str, Any]:
         """What its data are: name, input_shape, classes, counts, preprocessing."""
-        return read_object(self.path / "data.json", _FACTS)
+        return read_data_facts(self.path / "data.json")
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -109,22 +110,46 @@ class Run:
     def result(self) -> dict[str, Any] | None:
         """The test result; None as long as the run has not ended."""
         path = self.path / "result.json"
-        return read_object(path) if path.exists() else None
+        return read_object(path, largest=LARGE) if path.exists() else None
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other processes from writing to the folder, as long as the context is open.
+
+        Returns:
+            A context; `RunLockedError` is raised where another process has it. Of several processes on one run the
+            first one holds it for all.
+        """
+        return locked(self.path) if is_first() else nullcontext()
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return what was measured: one dict an epoch."""
-        return read_lines(self.path / "metrics.jsonl")
+        """Return what was measured: one dict an epoch. The same run has the same, bit for bit."""
+        return read_rows(self.path / "metrics.jsonl")
 
-    def record(self, row: dict[str, Any]) -> None:
-        """Add the measurements of an epoch."""
-        append_line(self.path / "metrics.jsonl", row)
+    def times(self) -> list[dict[str, Any]]:
+        """Return how long it took: one dict an epoch."""
+        return read_rows(self.path / "timings.jsonl")
+
+    def record(self, row: dict[str, Any], times: dict[str, Any] | None = None) -> None:
+        """Add the measurements of an epoch, before the checkpoint at its end is begun.
+
+        Args:
+            row: What does not depend on the machine's speed, with its `epoch`.
+            times: What does, to be kept apart.
+        """
+        if is_first():
+            with telling_what_is_left(self.path):
+                append_line(self.path / "metrics.jsonl", row)
+                if times is not None:
+                    append_line(self.path / "timings.jsonl", {"epoch": row["epoch"], **times})
+                tensorboard.add(self.path, row)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write the result, with which the run has ended."""
-        write_json(self.path / "result.json", result)
+        with telling_what_is_left(self.path):
+            first(lambda: write_json(self.path / "result.json", result))
 
-    def resume(self, config: Config, facts: dict[str, Any]) -> Progress:
-        """Make ready to go on from the newest checkpoint; what was measured after it is forgotten.
+    def resume(self, config: Config, facts: dict[str, Any]) -> Resumption:
+        """Make ready to go on from the newest checkpoint that is whole; what was measured after it is forgotten.
 
         A run that has ended is left as it is, unless it is asked for more epochs.
 
@@ -133,35 +158,18 @@ class Run:
             facts: What the data are now.
 
         Returns:
-            How far the run had come.
+            The checkpoint's step, how far the run had come, and what is damaged.
 
         Raises:
             ValueError: The config or the data differ from the run's, or a run that has ended has no checkpoint.
+            RunWriteError: A file cannot be written.
         """
-        latest, ended = self.latest_step(), self.result is not None
-        if latest is not None:
-            _check_config(self, config)
-            self.check_data(facts)
-        elif ended:
-            raise ValueError(
-                f"{self.path} has ended (it has a result.json), but its checkpoints are gone: give another `--out`"
-            )
-        past = read_object(self.path / "environment.json")
-        progress = Progress() if latest is None else self.progress(latest)
-        if ended and config.epochs == self.config.epochs:
-            return progress
-        rows = [row for row in self.metrics() if row["epoch"] <= progress.epoch]
-        if rows != self.metrics():
-            write_lines(self.path / "metrics.jsonl", rows)
-        self.keep((latest, self.best_step()))
-        if ended:
-            (self.path / "result.json").rename(self.path / f"result_{self.config.epochs}_epochs.json")
-        resumed = [*past.get("resumed", []), {"epoch": progress.epoch, **environment()}]
-        write_json(self.path / "environment.json", past | {"resumed": resumed})
-        if latest is None:
-            write_json(self.path / "data.json", facts)
-        write_json(self.path / "config.json", dataclasses.asdict(config))
-        return progress
+        with telling_what_is_left(self.path):
+            done = first(lambda: resume(self, config, facts))
+        if done is not None:
+            return done
+        latest = self.latest_step()  # another process than the first: it sees what that one has made of the folder
+        return Resumption(latest, Progress() if latest is None else self.progress(latest))
 
     def check_data(self, facts: dict[str, Any]) -> None:
         """Raise where data are not those of the run.
@@ -177,71 +185,104 @@ class Run:
             raise ValueError(f"the data are not those that {self.path} began with: {', '.join(changed)} differ")
 
     def steps(self) -> list[int]:
-        """Return the steps that there are checkpoints of, oldest first."""
-        folder = self.path / "steps"
-        found = [entry for entry in folder.iterdir() if entry.name.isdigit()] if folder.is_dir() else []
-        return sorted(int(entry.name) for entry in found if checkpoint.exists(entry))
+        """Return the steps that there are checkpoints of, oldest first; whether they are whole is not looked at."""
+        return steps.committed(self.path / "steps")
 
     def latest_step(self) -> int | None:
-        """Return the newest checkpoint's step; None where there is none."""
-        return max(self.steps(), default=None)
-
-    def best_step(self) -> int | None:
-        """Return the step of the checkpoint that is best on the validation set, as the newest one knows."""
-        steps = self.steps()
-        best = self.progress(steps[-1]).best_epoch if steps else 0
-        return next((step for step in steps if self.progress(step).epoch == best), None)
+        """Return the step of the newest checkpoint that is whole; None where there is none."""
+        return steps.newest_intact(self.path / "steps")[0]
 
     def chosen_step(self) -> int:
         """Return the step whose parameters are the run's: the best or the last, as its config says.
 
         Returns:
-            The step.
+            The step. Where its checkpoint is damaged, a warning names it and the one that is taken instead.
 
         Raises:
-            ValueError: There is no checkpoint.
+            ValueError: There is no whole checkpoint.
         """
-        step = self.best_step() if self.config.select == "best" else self.latest_step()
+        folder, latest = self.path / "steps", self.latest_step()
+        best_epoch = None if latest is None else self.progress(latest).best_epoch
+        step, notes = steps.select(folder, self.config.select, best_epoch)
         if step is None:
-            raise ValueError(f"{self.path} has no checkpoint: train it with `jaxcnn train --out {self.path}`")
+            problem = notes[0] if notes else f"{self.path} has no checkpoint"
+            if latest is not None:
+                problem = f"{self.path} has no checkpoint of a whole epoch yet"
+            raise ValueError(f"{problem}: train it with `jaxcnn train --out {self.path}`")
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
         return step
 
     def progress(self, step: int) -> Progress:
-        """Return how far the run had come at a checkpoint."""
-        return Progress(**checkpoint.read_facts(self._step(step)))
-
-    def save(self, state: TrainState, progress: Progress) -> checkpoint.Saving:
-        """Begin to save a checkpoint in the background; the state may be donated at once.
+        """Return how far the run had come at a checkpoint.
 
         Args:
-            state: All of the training's state, at the end of an epoch.
+            step: One of `steps()`.
+
+        Returns:
+            The progress.
+
+        Raises:
+            ValueError: What the checkpoint says of it cannot be read.
+        """
+        path = self.path / "steps" / str(step)
+        facts = checkpoint.read_facts(path)
+        unknown = facts.keys() - {*Progress._fields, "mode"}
+        if problem := mismatch(facts, Progress) or (f"{min(unknown)} is not known" if unknown else None):
+            raise ValueError(f"checkpoint {path} is damaged: of its progress, {problem}")
+        progress = Progress(**{name: value for name, value in facts.items() if name != "mode"})
+        if progress.sums is None:
+            return progress
+        return progress._replace(sums={name: math.nan if x is None else x for name, x in progress.sums.items()})
+
+    def save(self, state: TrainState, progress: Progress, *, mode: Mode = "max") -> checkpoint.Saving:
+        """Begin to save a checkpoint in the background; the state may be donated at once.
+
+        Once it is on disk, older ones are deleted: all but the config's `keep_last` newest and `keep_best` best.
+
+        Args:
+            state: All of the training's state.
             progress: How far the run has come with it.
+            mode: Whether the largest or the smallest `value` is the best.
 
         Returns:
             Its `result()` waits until it is on disk.
+
+        Raises:
+            RunWriteError: It cannot be begun.
         """
-        network = {"params": state.params, "statistics": state.statistics}
-        training = {"step": state.step, "opt_state": state.opt_state, "key": state.key}
-        trees = {"network": network, "training": training}
-        return checkpoint.save(self._step(int(state.step)), trees, progress._asdict())
+        config, step, folder = self.config, int(state.step), self.path / "steps"
+        metrics = self.path / "metrics.jsonl"
+        files = {
+            "config.json": json_bytes(dataclasses.asdict(config)),
+            "metrics.jsonl": metrics.read_bytes() if metrics.exists() else b"",
+        }
+        best = max(config.keep_best, 1 if config.select == "best" else 0)
+
+        def prune() -> None:
+            with writing(folder):
+                steps.prune(folder, step, keep_last=config.keep_last, keep_best=best, mode=mode)
+
+        facts = {**progress._asdict(), "mode": mode}
+        with telling_what_is_left(self.path):
+            saving = checkpoint.save(folder / str(step), _trees(state), facts, files=files, after=prune)
+        return Told(saving, self.path)
 
     def restore(self, step: int, target: TrainState) -> TrainState:
         """Read a checkpoint whole, to go on training.
 
         Args:
             step: One of `steps()`.
-            target: A state of the same structure; its values do not matter.
+            target: A state of the same structure, on the devices to use; its values do not matter.
 
         Returns:
             The state as it was.
 
         Raises:
-            ValueError: The checkpoint does not fit the target.
+            ValueError: The checkpoint is damaged, or does not fit the target.
         """
-        network = {"params": target.params, "statistics": target.statistics}
-        training = {"step": target.step, "opt_state": target.opt_state, "key": target.key}
-        trees = checkpoint.restore(self._step(step), {"network": network, "training": training})
-        return TrainState(**trees["network"], **trees["training"])
+        found = checkpoint.restore(self.path / "steps" / str(step), _trees(target), whole=True)
+        return dataclasses.replace(target, **found["network"], **found["training"], **found.get("average", {}))
 
     def restore_network(self, step: int, params: Any, statistics: Any) -> tuple[Any, Any]:
         """Read a checkpoint's network alone.
@@ -252,46 +293,42 @@ class Run:
             statistics: Statistics of the same structure.
 
         Returns:
-            The parameters and the statistics.
+            The parameters, their moving average where the config asks for one, and the statistics.
 
         Raises:
-            ValueError: The checkpoint does not fit the model.
+            ValueError: The checkpoint is damaged, or does not fit the model.
         """
-        target = {"network": {"params": params, "statistics": statistics}}
-        network = checkpoint.restore(self._step(step), target)["network"]
-        return network["params"], network["statistics"]
-
-    def keep(self, steps: Collection[int | None]) -> None:
-        """Delete all checkpoints but these, and what a killed process left half written.
-
-        Args:
-            steps: Those to keep; None is none.
-        """
-        folder = self.path / "steps"
-        for entry in folder.iterdir() if folder.is_dir() else ():
-            if entry.is_dir() and entry.name not in map(str, steps):
-                shutil.rmtree(entry)
-
-    def _step(self, step: int) -> Path:
-        return self.path / "steps" / str(step)
+        target: dict[str, Any] = {"network": {"params": params, "statistics": statistics}}
+        if averaged := self.config.ema is not None:
+            target["average"] = {"ema": params}
+        found = checkpoint.restore(self.path / "steps" / str(step), target)
+        return found["average"]["ema"] if averaged else found["network"]["params"], found["network"]["statistics"]
 
 
-def _check_config(run: Run, config: Config) -> None:
-    before, now = _fields(dataclasses.asdict(run.config)), _fields(dataclasses.asdict(config))
-    changed = [name for name, value in now.items() if value != before[name] and name not in FREE_TO_CHANGE]
-    if changed:
-        told = ", ".join(f"`{name}` was {before[name]!r} and is {now[name]!r}" for name in changed)
-        raise ValueError(f"{run.path} was begun with another config: {told}. Give another `--out`, or the same config")
-    if now["epochs"] < before["epochs"]:
-        raise ValueError(
-            f"{run.path} was begun with `epochs` (={before['epochs']}), which may be raised, not lowered to "
-            f"{now['epochs']}"
-        )
+def _create(path: Path, config: Config, facts: dict[str, Any]) -> None:
+    new = not path.exists()
+    with writing(path):
+        if new:
+            path.mkdir(parents=True, exist_ok=True)
+        elif not path.is_dir():
+            raise ValueError(f"{path} is not empty, and is not a run: give another folder")
+    with locked(path):  # two processes may want the same folder
+        if any(entry.name != LOCK for entry in path.iterdir()):
+            what = "is a run already" if is_run(path) else "is not empty, and is not a run"
+            raise ValueError(f"{path} {what}: give another folder")
+        files = {"environment.json": environment(), "data.json": facts, "config.json": dataclasses.asdict(config)}
+        try:
+            for name, values in files.items():  # config.json is the last one: now it is a run
+                write_json(path / name, values)
+        except OSError:
+            for name in files:
+                remove(path / name)
+            raise
 
 
-def _fields(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested dicts: {"optim": {"lr": 1}} to {"optim.lr": 1}."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _fields(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
+def _trees(state: TrainState) -> dict[str, Any]:
+    """Return a state's fields in the parts that are stored."""
+    fields = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+    average = {"average": {"ema": fields["ema"]}} if jax.tree.leaves(fields["ema"]) else {}
+    training = {name: value for name, value in fields.items() if name not in (*_NETWORK, "ema")}
+    return {"network": {name: fields[name] for name in _NETWORK}, "training": training, **average}

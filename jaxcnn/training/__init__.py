@@ -3,7 +3,9 @@
 from jaxcnn.training.augment import make_augment, random_crop, random_flip, random_translate
 from jaxcnn.training.errors import NonFiniteLossError, OutOfMemoryError, explain_out_of_memory
 from jaxcnn.training.evaluate import make_evaluate, make_predict
-from jaxcnn.training.loop import Chunk, Compiled, Epoch, Progress, epochs
+from jaxcnn.training.events import Chunk, Compiled, Epoch, Progress, Stopped
+from jaxcnn.training.feed import Feed, resident, steps_that_fit, streamed
+from jaxcnn.training.loop import epochs
 from jaxcnn.training.losses import (
     balanced_class_weights,
     check_labels,
@@ -12,6 +14,7 @@ from jaxcnn.training.losses import (
     mean_squared_error,
     sigmoid_binary_cross_entropy,
 )
+from jaxcnn.training.mesh import check_batch, make_mesh, place, rows
 from jaxcnn.training.metrics import accuracy, confusion_matrix, per_class_accuracy, top_k_accuracy
 from jaxcnn.training.optimizers import kernels, make_optimizer
 from jaxcnn.training.schedules import make_schedule
@@ -22,12 +25,15 @@ __all__ = [
     "Chunk",
     "Compiled",
     "Epoch",
+    "Feed",
     "NonFiniteLossError",
     "OutOfMemoryError",
     "Progress",
+    "Stopped",
     "TrainState",
     "accuracy",
     "balanced_class_weights",
+    "check_batch",
     "check_labels",
     "confusion_matrix",
     "create_state",
@@ -39,16 +45,22 @@ __all__ = [
     "make_augment",
     "make_evaluate",
     "make_loss",
+    "make_mesh",
     "make_optimizer",
     "make_predict",
     "make_schedule",
     "make_train_steps",
     "mean_squared_error",
     "per_class_accuracy",
+    "place",
     "random_crop",
     "random_flip",
     "random_translate",
+    "resident",
+    "rows",
     "sigmoid_binary_cross_entropy",
     "steps_per_epoch",
+    "steps_that_fit",
+    "streamed",
     "top_k_accuracy",
 ]

@@ -153,9 +153,12 @@ def _reflected(index: Array, size: int) -> Array:
 
 def _gather(images: Array, rows: Array, columns: Array) -> Array:
     # On a CPU a gather is faster than padding and slicing, or one-hot products. The gathers of several changes
-    # fuse into one loop, in which a reversal would compute everything before it twice.
-    image = jnp.arange(len(images))[:, None, None]
-    return images.at[image, rows[:, :, None], columns[:, None, :]].get(mode="clip")
+    # fuse into one loop, in which a reversal would compute everything before it twice. Image by image, so that on
+    # several devices none needs the others' images.
+    def gather(image: Array, rows: Array, columns: Array) -> Array:
+        return image.at[rows[:, None], columns].get(mode="clip")
+
+    return jax.vmap(gather)(images, jnp.broadcast_to(rows, (len(images), rows.shape[1])), columns)
 
 
 def _check(images: Array, pixels: int) -> None:

@@ -15,14 +15,20 @@ class NonFiniteLossError(FloatingPointError):
         jaxcnn.training.errors.NonFiniteLossError: the loss is not finite at step 37 of epoch 2: ...
     """
 
-    def __init__(self, *, epoch: int, step: int | None = None, name: str = "loss"):
+    def __init__(self, *, epoch: int, step: int | None = None, name: str = "loss", first: str | None = None):
         where = f"after epoch {epoch}" if step is None else f"at step {step} of epoch {epoch}"
+        cause = f" (the first that is not: {first})" if first else ""
         super().__init__(
-            f"the {name} is not finite {where}: lower `lr`, raise `warmup` or set "
+            f"the {name} is not finite {where}{cause}: lower `lr`, raise `warmup` or set "
             "`clip`; in the first steps, look for NaN in the inputs and for labels outside the classes"
         )
         self.epoch = epoch
         self.step = step
+        self.name = name
+
+    def began_at(self, first: str) -> "NonFiniteLossError":
+        """Return the same error that also names what was the first not to be finite."""
+        return NonFiniteLossError(epoch=self.epoch, step=self.step, name=self.name, first=first)
 
 
 class OutOfMemoryError(MemoryError):

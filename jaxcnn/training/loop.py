@@ -1,115 +1,21 @@
 """The course of a run: epochs of chunks of steps, as a generator of events."""
 
+import contextlib
 import math
 import time
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 
 from jaxcnn.config import unknown
 from jaxcnn.training.errors import NonFiniteLossError, explain_out_of_memory
+from jaxcnn.training.events import Chunk, Compiled, Epoch, Progress, Stopped, Values
+from jaxcnn.training.feed import Fed, Feed, resident
 from jaxcnn.training.forward import Data
 from jaxcnn.training.state import TrainState
 from jaxcnn.training.steps import LastBatch, TrainSteps, epoch_order, steps_per_epoch
-
-T = TypeVar("T")
-
-Values = dict[str, Any]
-"""Metrics by name: floats, and NumPy arrays for those that are not scalars."""
-
-
-class Progress(NamedTuple):
-    """How far a run has come; with the state, all that is needed to resume it.
-
-    Example:
-        >>> Progress(epoch=3, best_value=0.91, best_epoch=2)._asdict()
-        {'epoch': 3, 'best_value': 0.91, 'best_epoch': 2}
-    """
-
-    epoch: int = 0
-    """Epochs finished."""
-    best_value: float | None = None
-    """Best value of the monitored metric so far; None before the first epoch's end."""
-    best_epoch: int = 0
-    """The epoch, from 1, that reached it."""
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """The programs are compiled: the first event.
-
-    Example:
-        >>> f"compiling took {Compiled(seconds=1.25).seconds:.1f} s"
-        'compiling took 1.2 s'
-    """
-
-    seconds: float
-    """Wall time that it took."""
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Some steps are done.
-
-    Example:
-        >>> chunk = Chunk(epoch=1, step=50, steps=93, metrics={"loss": 0.5}, images_per_s=1e4)
-        >>> chunk.loss, chunk.accuracy
-        (0.5, None)
-    """
-
-    epoch: int
-    """The running epoch, from 1."""
-    step: int
-    """Steps of the epoch that are done."""
-    steps: int
-    """Steps in the epoch."""
-    metrics: Values
-    """Means over the chunk: `loss`, and the metrics of `train_steps`."""
-    images_per_s: float
-    """Training speed over the chunk."""
-
-    @property
-    def loss(self) -> float:
-        """Mean loss over the chunk."""
-        return self.metrics["loss"]
-
-    @property
-    def accuracy(self) -> float | None:
-        """Mean accuracy over the chunk, None where it is not measured."""
-        return self.metrics.get("accuracy")
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """An epoch is done and the network is evaluated on the validation set.
-
-    Example:
-        >>> def keep_best(events):
-        ...     kept = None
-        ...     for event in events:
-        ...         if isinstance(event, Epoch) and event.best:
-        ...             kept = jax.device_get(event.state.params)
-        ...     return kept
-    """
-
-    epoch: int
-    """The epoch, from 1."""
-    state: TrainState
-    """Valid until the next event is asked for: the next step is given its memory."""
-    train: Values
-    """Means over the epoch's steps: `loss`, and the metrics of `train_steps`."""
-    validation: Values
-    """What `evaluate` returned."""
-    best: bool
-    """Whether this epoch is the best so far, by the monitored metric."""
-    stop: bool
-    """Whether early stopping ends the run here."""
-    seconds: float
-    """Wall time of the epoch: its steps and the evaluation."""
-    progress: Progress
-    """To resume from here."""
 
 
 def epochs(
@@ -126,14 +32,17 @@ def epochs(
     monitor: str = "accuracy",
     mode: Literal["max", "min"] | None = None,
     patience: int | None = None,
+    save_every: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    feed: Feed | None = None,
     progress: Progress | None = None,
-) -> Iterator[Compiled | Chunk | Epoch]:
+) -> Iterator[Compiled | Chunk | Epoch | Stopped]:
     """Train epoch by epoch, and yield what happens.
 
     First comes a `Compiled`; then for each epoch a `Chunk` for every `chunk` steps, the metrics of one being
     fetched while the next one runs, and an `Epoch`. Every choice (the best epoch, early stopping) is made by
     the validation metric `monitor`. The same state, data and arguments give bit for bit the same parameters,
-    whatever `chunk` is, and also when a run is resumed from the state and the progress of an `Epoch`.
+    whatever `chunk` is, and also when a run is resumed from the state and the progress of an `Epoch` or a `Chunk`.
 
     Args:
         state: The state to go on from, which is donated. Its `step` tells how many steps are done.
@@ -148,10 +57,14 @@ def epochs(
         monitor: The validation metric to choose by.
         mode: Whether the largest or the smallest `monitor` is best; by default `min` for `loss`, else `max`.
         patience: Stop after this many epochs without a better one.
+        save_every: Steps of an epoch after which a `Chunk` carries the state; None is never, but where `stop` says so.
+        stop: Asked after every chunk; where it says so the next `Chunk` or `Epoch` carries the state, and a `Stopped`
+            is the last event.
+        feed: How steps get their examples; by default all of `data` lie on the device.
         progress: Where a resumed run stands.
 
     Returns:
-        An iterator of `Compiled`, `Chunk` and `Epoch`.
+        An iterator of `Compiled`, `Chunk`, `Epoch` and `Stopped`.
 
     Raises:
         NonFiniteLossError: The loss of a step is infinite or NaN.
@@ -178,89 +91,118 @@ def epochs(
     now = progress or Progress()
     steps = steps_per_epoch(len(data[0]), batch, last_batch)
     sign = {"max": 1, "min": -1}[mode or ("min" if monitor == "loss" else "max")]
-    _check(data, validation, epochs=epochs, chunk=chunk, patience=patience)
-    if now.epoch * steps != int(state.step):
+    _check(data, validation, epochs=epochs, chunk=chunk, patience=patience, save_every=save_every)
+    if now.epoch * steps + now.step != int(state.step):
         raise ValueError(
-            f"`progress` says {now.epoch} epochs of {steps} steps, `state` {int(state.step)} steps: "
-            "resume with the data, the `batch` and the `last_batch` that the run began with"
+            f"`progress` says {now.epoch} epochs of {steps} steps and {now.step} steps, `state` {int(state.step)} "
+            "steps: resume with the data, the `batch` and the `last_batch` that the run began with"
         )
-    data, validation = jax.device_put((tuple(data), tuple(validation)))
+    feed = feed or resident(data)
+    validation = jax.tree.map(lambda a: a if isinstance(a, jax.Array) else jax.device_put(a), tuple(validation))
 
     def draw_order() -> jax.Array:
         return epoch_order(state.key, len(data[0]), batch, epoch=now.epoch, last_batch=last_batch)
 
-    def stopped() -> bool:
+    def given_up() -> bool:
         return patience is not None and now.epoch - now.best_epoch >= patience
 
     began = time.perf_counter()
     with explain_out_of_memory("eval_batch"):
-        evaluation = evaluate.lower(state.params, state.statistics, validation)
+        evaluation = evaluate.lower(state.evaluated, state.statistics, validation)
         if monitor not in evaluation.out_info:
             raise ValueError(unknown("validation metric", monitor, evaluation.out_info))
         evaluation.compile()
     with explain_out_of_memory("batch", batch):
         # No step is taken: the call compiles.
-        state, _ = jax.block_until_ready(train_steps(state, data, draw_order(), start=0, count=0))
+        (examples, order, _), *_ = feed(draw_order(), [(0, 1)])
+        state, _ = jax.block_until_ready(train_steps(state, examples, order, start=0, count=0))
     yield Compiled(time.perf_counter() - began)
 
-    while now.epoch < epochs and not stopped():
+    while now.epoch < epochs and not given_up():
+        if stop():
+            yield Stopped(now)
+            return
         began = time.perf_counter()
-        epoch = now.epoch + 1
-        state, train = yield from _train_epoch(
-            state, train_steps, data, draw_order(), epoch=epoch, steps=steps, batch=batch, chunk=chunk
-        )
+        spans = _spans(now.step, steps, chunk, save_every)
+        with contextlib.closing(feed(draw_order(), spans)) as fed:
+            state, now = yield from _train_epoch(
+                state, train_steps, fed, now, spans=spans, batch=batch, save_every=save_every, stop=stop
+            )
+        if now.step < steps:
+            yield Stopped(now)
+            return
         with explain_out_of_memory("eval_batch"):
-            measured = _on_host(evaluate(state.params, state.statistics, validation))
+            measured = _on_host(evaluate(state.evaluated, state.statistics, validation))
+        epoch, train = now.epoch + 1, dict(now.sums or {})
         if not math.isfinite(measured.get("loss", 0.0)):
             raise NonFiniteLossError(epoch=epoch, name="validation loss")
         value = measured[monitor]
         best = now.best_value is None or math.isnan(now.best_value) or sign * value > sign * now.best_value
-        now = Progress(epoch, value, epoch) if best else now._replace(epoch=epoch)
-        yield Epoch(epoch, state, train, measured, best, stopped(), time.perf_counter() - began, now)
+        best_value, best_epoch = (value, epoch) if best else (now.best_value, now.best_epoch)
+        now = Progress(epoch, best_value, best_epoch, value)
+        yield Epoch(epoch, state, train, measured, best, given_up(), time.perf_counter() - began, now)
+
+
+def _spans(start: int, steps: int, chunk: int, save_every: int | None) -> list[tuple[int, int]]:
+    """Cut an epoch's steps into chunks, which end alike wherever they begin."""
+    ends = {*range(chunk, steps, chunk), *range(save_every or steps, steps, save_every or steps), steps}
+    ends = sorted(end for end in ends if end > start)
+    return list(zip([start, *ends], ends, strict=False))
 
 
 def _train_epoch(
     state: TrainState,
     train_steps: TrainSteps,
-    data: Data,
-    order: jax.Array,
+    fed: Fed,
+    now: Progress,
     *,
-    epoch: int,
-    steps: int,
+    spans: Sequence[tuple[int, int]],
     batch: int,
-    chunk: int,
-) -> Generator[Chunk, None, tuple[TrainState, Values]]:
-    """Yield the chunks of an epoch; return the state after it and the means over its steps."""
-
-    def launch() -> Iterator[tuple[int, int, dict[str, jax.Array]]]:
-        nonlocal state
-        for start in range(0, steps, chunk):
-            count = min(chunk, steps - start)
-            with explain_out_of_memory("batch", batch):
-                state, metrics = train_steps(state, data, order, start=start, count=count)
-            yield start, count, metrics
-
-    means: Values = {}
+    save_every: int | None,
+    stop: Callable[[], bool],
+) -> Generator[Chunk, None, tuple[TrainState, Progress]]:
+    """Yield the chunks of an epoch, or of what is left of it; return the state and the progress after them."""
+    epoch, steps = now.epoch + 1, spans[-1][1]
     clock = time.perf_counter()
-    for start, count, metrics in _one_behind(launch()):
+
+    def report(start: int, end: int, metrics: dict[str, jax.Array], state: TrainState | None) -> Chunk:
+        nonlocal now, clock
         with explain_out_of_memory("batch", batch):
-            metrics = _on_host(metrics)
-        if (bad := metrics.pop("first_bad_step")) >= 0:
+            measured = _on_host(metrics)
+        if (bad := measured.pop("first_bad_step")) >= 0:
             raise NonFiniteLossError(epoch=epoch, step=bad - (epoch - 1) * steps + 1)
-        clock, images_per_s = time.perf_counter(), count * batch / (time.perf_counter() - clock)
-        for name, value in metrics.items():
-            means[name] = means.get(name, 0.0) + value * count / steps
-        yield Chunk(epoch, start + count, steps, metrics, images_per_s)
-    return state, means
+        images = (end - start) * batch
+        clock, images_per_s = time.perf_counter(), images / (time.perf_counter() - clock)
+        sums = now.sums or {}
+        sums = {name: sums.get(name, 0.0) + value * (end - start) / steps for name, value in measured.items()}
+        now = now._replace(step=end, sums=sums, value=None)
+        return Chunk(epoch, end, steps, measured, images_per_s, images, state, now if state is not None else None)
+
+    pending = None
+    for start, end in spans:
+        with explain_out_of_memory("batch", batch):
+            data, order, first = next(fed)
+            state, metrics = train_steps(state, data, order, start=first, count=end - start)
+        if pending:  # one chunk runs while the one before it is looked at
+            yield report(*pending, None)
+        pending = start, end, metrics
+        stopping = stop()
+        if end < steps and (stopping or (save_every and end % save_every == 0)):
+            chunk = report(*pending, state)
+            if not _is_finite(state.params):  # by the last step, whose loss was that of the parameters before it
+                raise NonFiniteLossError(epoch=epoch, step=end + 1)
+            yield chunk
+            pending = None
+        if stopping and end < steps:
+            break
+    if pending:
+        yield report(*pending, None)
+    return state, now
 
 
-def _one_behind(items: Iterator[T]) -> Iterator[T]:
-    """Yield each item after the next one is drawn, so that one runs while the one before it is looked at."""
-    before = next(items)
-    for item in items:
-        yield before
-        before = item
-    yield before
+@jax.jit
+def _is_finite(params: Any) -> jax.Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(params)]).all()
 
 
 def _on_host(metrics: dict[str, jax.Array]) -> Values:

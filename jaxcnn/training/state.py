@@ -34,9 +34,18 @@ class TrainState:
     """The optimizer's state."""
     key: Array
     """The run's random key. It never changes: what is drawn depends on it and on `step` alone."""
+    ema: Any = ()
+    """Exponential moving average of the parameters; empty where none is kept."""
+
+    @property
+    def evaluated(self) -> Any:
+        """The parameters to evaluate and to keep: their average where there is one."""
+        return self.ema if jax.tree.leaves(self.ema) else self.params
 
 
-def create_state(params: Any, statistics: Any, optimizer: optax.GradientTransformation, key: Array) -> TrainState:
+def create_state(
+    params: Any, statistics: Any, optimizer: optax.GradientTransformation, key: Array, *, ema: bool = False
+) -> TrainState:
     """Return the state before the first step.
 
     The arrays are copied, since `train_steps` donates its state: the caller's own stay usable.
@@ -46,6 +55,9 @@ def create_state(params: Any, statistics: Any, optimizer: optax.GradientTransfor
         statistics: Running statistics, any pytree; empty where the network has none.
         optimizer: Initialises its state from the parameters.
         key: Random key of the order of the data, the augmentation and the dropout.
+        ema: Keep a moving average of the parameters, for `make_train_steps(..., ema=decay)`. It starts at the
+            parameters, not at zero, so that nothing divides it by 1 - decay^step: after n steps the first parameters
+            have weight decay^n in it.
 
     Returns:
         A `TrainState` at step 0.
@@ -65,4 +77,5 @@ def create_state(params: Any, statistics: Any, optimizer: optax.GradientTransfor
         statistics=statistics,
         opt_state=optimizer.init(params),
         key=jnp.copy(key),
+        ema=jax.tree.map(jnp.copy, params) if ema else (),
     )

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jax.sharding import Mesh
 from jaxtyping import Int
 
 from jaxcnn.training.augment import Augment
 from jaxcnn.training.forward import Apply, Data, Measure, Metrics, Prepare, forward, identity
+from jaxcnn.training.mesh import check_batch, constrain
 from jaxcnn.training.state import TrainState
 
 LastBatch = Literal["drop", "wrap"]
@@ -22,9 +24,9 @@ class TrainSteps(Protocol):
     """What `make_train_steps` returns."""
 
     def __call__(
-        self, state: TrainState, data: Data, order: Array, *, start: int, count: int
+        self, state: TrainState, data: Data, order: Array | None, *, start: int, count: int
     ) -> tuple[TrainState, dict[str, Array]]:
-        """Take `count` steps on the batches `start`, `start + 1`, ... of `order`."""
+        """Take `count` steps on the batches `start`, `start + 1`, ... of `order`, or of `data` where it is None."""
         ...
 
 
@@ -38,6 +40,8 @@ def make_train_steps(
     augment: Augment | None = None,
     batch: int,
     dtype: str = "float32",
+    ema: float | None = None,
+    mesh: Mesh | None = None,
 ) -> TrainSteps:
     """Build `train_steps(state, data, order, *, start, count) -> (state, metrics)`, one compiled program.
 
@@ -54,6 +58,12 @@ def make_train_steps(
     `first_bad_step`: the number of the first step (`state.step` before it) whose loss was not finite,
     -1 if all were.
 
+    With an `order` of None the data are the batches, `(steps, batch, ...)`: step i takes `data[i]`.
+
+    On a mesh every device takes its share of each batch (see `forward`), after the augmentation, which is the same on
+    any number of devices; state and data are to be where `place` puts them. The steps are those of one device but
+    for rounding, and for what dropout drops. A program for one device is none of this: `mesh` is None.
+
     Args:
         apply: The network, `apply(params, statistics, x, *, training, key) -> (outputs, statistics)`.
         optimizer: See `make_optimizer`.
@@ -63,12 +73,16 @@ def make_train_steps(
         augment: `augment(key, inputs) -> inputs`, on raw inputs; see `make_augment`.
         batch: Examples in a step.
         dtype: What activations are computed in. Parameters, statistics and loss stay float32.
+        ema: Decay of a moving average of the parameters: after each step `ema <- decay ema + (1 - decay) params`, in
+            a state of `create_state(..., ema=True)`.
+        mesh: The devices that share each batch, see `make_mesh`; None is one device.
 
     Returns:
         `train_steps`.
 
     Raises:
-        ValueError: A batch that is not positive, or a metric named `loss` or `first_bad_step`.
+        ValueError: A batch that is not positive or cannot be shared evenly, a decay outside 0 to below 1, or a
+            metric named `loss` or `first_bad_step`.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -83,12 +97,13 @@ def make_train_steps(
         >>> int(state.step), round(float(metrics["loss"]), 2)
         (2, 0.68)
     """
-    if batch < 1:
-        raise ValueError(f"`batch` (={batch}) must be positive")
+    check_batch("batch", batch, mesh)
+    if ema is not None and not 0 <= ema < 1:
+        raise ValueError(f"`ema` (={ema}) must be from 0 to below 1, or None for no average")
     metrics = dict(metrics or {})
     if taken := metrics.keys() & {"loss", "first_bad_step"}:
         raise ValueError(f"`metrics` names {sorted(taken)}, which `train_steps` returns by itself")
-    network = forward(apply, prepare=prepare, dtype=dtype)
+    network = forward(apply, prepare=prepare, dtype=dtype, mesh=mesh)
 
     def objective(params, statistics, inputs, targets, key):
         outputs, statistics = network(params, statistics, inputs, training=True, key=key)
@@ -100,20 +115,27 @@ def make_train_steps(
         augment_key, apply_key = jax.random.split(jax.random.fold_in(state.key, state.step))
         if augment is not None:
             with jax.named_scope("augment"):
-                inputs = augment(augment_key, inputs)
+                inputs = constrain(mesh, augment(augment_key, inputs), "batch")
         gradient = jax.grad(objective, has_aux=True)
         grads, (statistics, measured) = gradient(state.params, state.statistics, inputs, targets, apply_key)
         with jax.named_scope("optimizer"):
-            updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+            updates, opt_state = optimizer.update(constrain(mesh, grads, "state"), state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
-        return TrainState(state.step + 1, params, statistics, opt_state, state.key), measured
+            average = state.ema if ema is None else jax.tree.map(partial(_moved, ema), state.ema, params)
+        new = TrainState(state.step + 1, params, statistics, opt_state, state.key, average)
+        return constrain(mesh, new, "state"), measured
 
     @partial(jax.jit, donate_argnums=0)
-    def program(state: TrainState, data: Data, order: Array, start: Array, count: Array):
+    def program(state: TrainState, data: Data, order: Array | None, start: Array, count: Array):
+        def examples(i: Array) -> Data:
+            if order is None:
+                return jax.tree.map(lambda batches: jax.lax.dynamic_index_in_dim(batches, i, keepdims=False), data)
+            index = jax.lax.dynamic_slice_in_dim(order, i * batch, batch)
+            return jax.tree.map(lambda array: jnp.take(array, index, axis=0, mode="clip"), data)
+
         def body(i: Array, carry):
             state, sums, first_bad_step = carry
-            examples = jax.lax.dynamic_slice_in_dim(order, i * batch, batch)
-            inputs, targets = (jnp.take(array, examples, axis=0, mode="clip") for array in data)
+            inputs, targets = constrain(mesh, examples(i), "batch")
             new_state, measured = step(state, inputs, targets)
             bad = (first_bad_step < 0) & ~jnp.isfinite(measured["loss"])
             sums = {name: sums[name] + value.astype(jnp.float32) for name, value in measured.items()}
@@ -125,17 +147,27 @@ def make_train_steps(
         means = jax.tree.map(lambda total: total / jnp.maximum(count, 1), sums)
         return state, {**means, "first_bad_step": first_bad_step}
 
-    def train_steps(state: TrainState, data: Data, order: Array, *, start: int, count: int):
+    def train_steps(state: TrainState, data: Data, order: Array | None, *, start: int, count: int):
         # Python's own integers, whatever the caller has: another type would compile another program.
         start, count = operator.index(start), operator.index(count)
-        if min(start, count) < 0 or (start + count) * batch > order.size:
+        name, batches = ("data", len(data[0])) if order is None else ("order", order.size // batch)
+        if min(start, count) < 0 or start + count > batches:
             raise ValueError(
                 f"steps `start` (={start}) to `start` + `count` (={start + count}) must lie within the "
-                f"{order.size // batch} batches of `order`"
+                f"{batches} batches of `{name}`"
             )
-        return program(state, data, order, start, count)
+        if order is None and data[0].shape[1:2] != (batch,):
+            raise ValueError(f"`data` (shape {data[0].shape}) must be batches of {batch} where `order` is None")
+        if (ema is None) != (not jax.tree.leaves(state.ema)):
+            kept = "must be kept by the state: make it with `create_state(..., ema=True)`"
+            raise ValueError(f"`ema` (={ema}) {'must be given for a state that keeps one' if ema is None else kept}")
+        return program(state, tuple(data), order, start, count)
 
     return train_steps
+
+
+def _moved(decay: float, average: Array, new: Array) -> Array:
+    return decay * average + (1 - decay) * new
 
 
 def steps_per_epoch(n: int, batch: int, last_batch: LastBatch = "drop") -> int:

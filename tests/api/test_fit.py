@@ -43,7 +43,7 @@ def test_a_run_learns_and_tells(make_net, dataset, config, tmp_path: Path) -> No
     assert len(result["per_class_accuracy"]) == 3
     best = max(rows, key=lambda row: row["validation"]["accuracy"])
     assert (result["epoch"], result["step"]) == (best["epoch"], best["step"])
-    assert run.steps() == sorted({best["step"], rows[-1]["step"]})
+    assert run.steps() == sorted({best["step"], rows[-2]["step"], rows[-1]["step"]})
     assert run.config.model.name.endswith(":Sequential")
 
 
@@ -176,7 +176,7 @@ def test_a_model_that_does_not_fit_makes_no_folder(make_net, dataset, config, tm
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(dataset, config, tmp_path: Path) -> None:
-    with pytest.raises(training.NonFiniteLossError, match="the loss is not finite at step 1 of epoch 1: lower `lr`"):
+    with pytest.raises(training.NonFiniteLossError, match=r"step 1 of epoch 1 .*the loss itself"):
         api.fit("linear", dataset, config, out=tmp_path, loss=lambda outputs, targets: outputs.sum() / 0)
 
 

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 from jaxcnn import api, training
 from jaxcnn.cli import output, train
-from jaxcnn.cli.dispatch import Terminated
 from jaxcnn.config import PRESETS
 from jaxcnn.runs import Run
 
@@ -76,42 +77,73 @@ def test_a_process_prints_one_document(tmp_path: Path, small) -> None:
     assert process.stderr.splitlines()[0].startswith("device")
 
 
-def test_a_terminated_process_tells_how_to_go_on(tmp_path: Path, small) -> None:
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 143)],
+    ids=lambda value: str(value),
+)
+def test_a_signal_ends_it_after_saving_and_it_goes_on_as_if_nothing_had_been(
+    tmp_path: Path, small, number: signal.Signals, code: int
+) -> None:
+    """The signal comes when the first epoch's row is there; some chunk of some later epoch is the last one."""
+    flags = ["train", *small, "--chunk", "1", "--batch", "8", "--patience", "8"]
+    argv = [*COMMAND, *flags, "--out", "stopped", "--epochs", "20"]
+    with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        wait_for(tmp_path / "stopped" / "metrics.jsonl")
+        os.kill(process.pid, number)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    run = Run.open(tmp_path / "stopped")
+    progress = run.progress(run.latest_step())
+    assert 1 <= progress.epoch < 20
+    first, last = (line for line in err.splitlines() if line)
+    assert first == "jaxcnn: stopping after these steps; once more to stop at once"
+    within = f" and {progress.step} steps of the next one are saved" if progress.step else " is saved"
+    assert last == f"jaxcnn: interrupted, epoch {progress.epoch}{within}; go on with: jaxcnn train --out stopped"
+    if number != signal.SIGTERM:
+        return
+    for out in ("stopped", "whole"):
+        argv = [*COMMAND, *flags, "--out", out, "--epochs", "20"]
+        subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True)
+    whole = Run.open(tmp_path / "whole")
+    assert (run.path / "metrics.jsonl").read_bytes() == (whole.path / "metrics.jsonl").read_bytes()
+    assert bits(run) == bits(whole)
+
+
+def bits(run: Run) -> list[bytes]:
+    params, statistics = api.load(run).params, run.result
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(params)] + [str(statistics["accuracy"]).encode()]
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path, small) -> None:
     argv = [*COMMAND, "train", *small, "--epochs", "100000", "--out", "run"]
     with subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 120
-        while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        os.kill(process.pid, signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 143
+        wait_for(tmp_path / "run" / "metrics.jsonl")
+        for _ in range(2):
+            os.kill(process.pid, signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
     run = Run.open(tmp_path / "run")
-    epoch = run.progress(run.latest_step()).epoch
-    first, last = (line for line in err.splitlines() if line)
-    assert first.startswith("jaxcnn: stopping after these steps")
-    assert last == f"jaxcnn: interrupted, epoch {epoch} is saved; go on with: jaxcnn train --out run"
-    assert len(run.metrics()) == epoch
+    assert api.evaluate(run)["step"] == run.chosen_step() if run.steps() else run.latest_step() is None
 
 
 @pytest.fixture
-def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[BaseException]], None]:
-    """Makes training raise something before its first step."""
+def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes a run stop before its first step."""
 
-    def stop(error: type[BaseException]) -> None:
+    def stop() -> None:
         def epochs(*_, **__):
-            raise error
+            yield training.Stopped(training.Progress())
 
         monkeypatch.setattr(training, "epochs", epochs)
 
     return stop
-
-
-@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
-def test_an_interruption_has_its_exit_code(command, small, stopped, error: type[BaseException], code: int) -> None:
-    stopped(error)
-    got, _, err = command("train", *small, "--out", "run")
-    assert got == code
-    assert "interrupted, before its first epoch ended; go on with: jaxcnn train --out run" in err
 
 
 def test_a_profile_is_written(command, small, tmp_path: Path) -> None:
@@ -120,7 +152,7 @@ def test_a_profile_is_written(command, small, tmp_path: Path) -> None:
 
 
 def test_the_lowering_is_the_configs(command, small, stopped, monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped(KeyboardInterrupt)
+    stopped()
     assert "convolutions: canonical" in command("train", *small, "--lowering", "canonical")[1]
     assert "convolutions: xla" not in command("train", *small)[1]
     assert "convolutions: xla" in command("train", *small, "--lowering", "xla")[1]

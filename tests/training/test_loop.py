@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from jaxcnn import training
-from jaxcnn.training import Chunk, Compiled, Epoch, Progress
+from jaxcnn.training import Chunk, Compiled, Epoch, NonFiniteLossError, Progress, Stopped
 
 N, BATCH = 22, 4
 OPTIMIZER = optax.sgd(0.1, momentum=0.9)
@@ -82,7 +82,8 @@ def test_events_come_in_order():
     assert all(event.images_per_s > 0 for event in events if isinstance(event, Chunk))
     first, second = epochs_of(events)
     assert (first.epoch, first.best, first.stop) == (1, True, False)
-    assert first.progress == Progress(1, first.validation["accuracy"], 1)
+    accuracy = first.validation["accuracy"]
+    assert first.progress == Progress(epoch=1, best_value=accuracy, best_epoch=1, value=accuracy)
     assert second.progress.epoch == 2
     assert set(second.validation) == {"accuracy", "loss"}
     of_first = events[1:4]
@@ -137,6 +138,57 @@ def test_the_state_of_an_epoch_is_usable_until_the_next_event():
     next(events)
     assert first.state.params.is_deleted()
     assert np.isfinite(kept).all()
+
+
+@pytest.mark.parametrize(("chunk", "save_every"), [(2, 3), (1, 2), (50, 1)])
+def test_a_run_resumed_within_an_epoch_is_bit_for_bit_the_uninterrupted_one(chunk: int, save_every: int) -> None:
+    options = {"epochs": 2, "chunk": chunk, "save_every": save_every}
+    whole = [event for event in run(**options) if isinstance(event, Chunk | Epoch)]
+    assert [event.step for event in whole if isinstance(event, Chunk) and event.state is not None] == 2 * [
+        step for step in range(1, 5) if step % save_every == 0
+    ]
+    for number, event in enumerate(whole):
+        if not isinstance(event, Chunk) or event.progress is None:
+            continue
+        for again in run(**options):
+            if isinstance(again, Chunk) and (again.epoch, again.step) == (event.epoch, event.step):
+                break
+        assert again.progress.step == event.step
+        rest = [e for e in run(state=again.state, progress=again.progress, **options) if isinstance(e, Chunk | Epoch)]
+        assert [(e.epoch, getattr(e, "step", 0)) for e in rest] == [
+            (e.epoch, getattr(e, "step", 0)) for e in whole[number + 1 :]
+        ]
+        assert np.array_equal(epochs_of(rest)[-1].state.params, epochs_of(whole)[-1].state.params)
+        assert [e.train for e in epochs_of(rest)] == [e.train for e in epochs_of(whole)][-len(epochs_of(rest)) :]
+        assert epochs_of(rest)[-1].progress == epochs_of(whole)[-1].progress
+
+
+@pytest.mark.parametrize("asked", range(7))
+def test_a_run_that_is_asked_to_stop_hands_out_its_state_and_ends(asked: int) -> None:
+    """It is asked for the first time after so many questions; every chunk asks once, and every epoch before it."""
+    whole = epochs_of(run(epochs=2))[-1]
+    questions = iter([False] * asked + [True] * 9)
+    events = list(run(epochs=2, stop=lambda: next(questions)))
+    assert isinstance(events[-1], Stopped)
+    kept = [event for event in events if isinstance(event, Chunk | Epoch) and event.progress is not None]
+    reached = [0, 2, 4, 5, 5, 7, 9][asked]
+    assert events[-1].progress == (kept[-1].progress if kept else Progress())
+    state = kept[-1].state if kept else new_state()
+    assert int(state.step) == reached
+    rest = run(state=state, epochs=2, progress=events[-1].progress)
+    assert np.array_equal(epochs_of(rest)[-1].state.params, whole.state.params)
+
+
+def test_parameters_that_are_not_finite_are_not_handed_out() -> None:
+    """A loss tells of the parameters before its step: those after it must be looked at."""
+
+    def train_steps(state, data, order, *, start, count):
+        params = state.params + jnp.where(start + count >= 2, jnp.inf, 0)
+        state = dataclasses.replace(state, params=params, step=state.step + count)
+        return state, {"loss": jnp.float32(0), "first_bad_step": jnp.int32(-1)}
+
+    with pytest.raises(NonFiniteLossError, match="step 3 of epoch 1"):
+        list(run(train_steps=train_steps, chunk=1, save_every=2))
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 50])
@@ -236,7 +288,8 @@ def test_other_runtime_errors_pass():
     ("options", "message"),
     [
         ({"monitor": "acuracy"}, "unknown validation metric 'acuracy': did you mean 'accuracy'"),
-        ({"progress": Progress(1, 0.5, 1)}, "1 epochs of 5 steps, `state` 0 steps"),
+        ({"progress": Progress(1, 0.5, 1)}, "1 epochs of 5 steps and 0 steps, `state` 0 steps"),
+        ({"save_every": 0}, r"`save_every` \(=0\)"),
         ({"batch": 100}, "larger than the 22 training examples"),
         ({"epochs": 0}, r"`epochs` \(=0\)"),
         ({"chunk": 0}, r"`chunk` \(=0\)"),

@@ -229,6 +229,50 @@ def test_steps_map_over_an_ensemble():
         np.testing.assert_allclose(together.params["kernel"][i], alone.params["kernel"], rtol=1e-5)
 
 
+def test_batches_are_taken_as_they_come_without_an_order():
+    state, data = new_state(), new_data()
+    order = order_of(state)
+    batches = tuple(array[order].reshape(-1, BATCH, *array.shape[1:]) for array in data)
+    gathered, _ = shared()(state, data, order, start=2, count=3)
+    fed, _ = shared()(new_state(), batches, None, start=2, count=3)
+    assert identical(gathered, fed)
+    with pytest.raises(ValueError, match=r"must lie within the 10 batches of `data`"):
+        shared()(new_state(), batches, None, start=9, count=2)
+    with pytest.raises(ValueError, match=r"`data` \(shape \(40, 6\)\) must be batches of 4 where `order` is None"):
+        shared()(new_state(), data, None, start=0, count=1)
+
+
+def with_average():
+    state = new_state()
+    return training.create_state(state.params, state.statistics, OPTIMIZER, state.key, ema=True)
+
+
+def test_the_average_follows_the_parameters():
+    train_steps, plain, data, decay = make(ema=0.75), new_state(), new_data(), 0.75
+    averaged, order = with_average(), order_of(plain)
+    expected = jax.tree.map(lambda p: np.asarray(p, np.float64), plain.params)
+    for step in range(5):
+        plain, _ = shared()(plain, data, order, start=step, count=1)
+        expected = jax.tree.map(
+            lambda e, p: decay * e + (1 - decay) * np.asarray(p, np.float64), expected, plain.params
+        )
+    averaged, _ = train_steps(averaged, data, order, start=0, count=5)
+    jax.tree.map(partial(np.testing.assert_allclose, **TOLERANCE["float32"]), averaged.ema, expected)
+    jax.tree.map(partial(np.testing.assert_allclose, **TOLERANCE["float32"]), averaged.params, plain.params)
+    assert averaged.evaluated is averaged.ema
+    assert plain.evaluated is plain.params
+
+
+def test_an_average_that_the_state_and_the_steps_do_not_share_is_an_error():
+    with pytest.raises(ValueError, match=r"`ema` \(=0.5\) must be kept by the state"):
+        make(ema=0.5)(new_state(), new_data(), order_of(new_state()), start=0, count=1)
+    with pytest.raises(ValueError, match=r"`ema` \(=None\)"):
+        shared()(with_average(), new_data(), order_of(new_state()), start=0, count=1)
+    for decay in (-0.1, 1.0):
+        with pytest.raises(ValueError, match=rf"`ema` \(={decay}\) must be from 0 to below 1"):
+            make(ema=decay)
+
+
 @pytest.mark.parametrize(("start", "count"), [(-1, 2), (0, 11), (9, 2), (0, -1)])
 def test_steps_outside_the_order_are_an_error(start, count):
     state = new_state()

@@ -1,0 +1,118 @@
+"""The programs of a run and how they are fed: all that a config settles before the first step."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxcnn import data as datasets
+from jaxcnn import training
+from jaxcnn.api.problem import Augment, Problem, make_evaluate
+from jaxcnn.config import Config
+from jaxcnn.training.forward import Apply, forward
+from jaxcnn.training.steps import TrainSteps
+
+_ABOVE_ALL_COUNTERS = np.uint32(2**32 - 1)
+"""Folded into the seed for training's key: the model's parameters are drawn from (seed, 0), (seed, 1), ..."""
+
+
+class Course(NamedTuple):
+    """What steps are taken with."""
+
+    config: Config
+    dataset: datasets.Dataset
+    monitor: str
+    """The validation metric whose value chooses the best epoch."""
+    begin: Callable[[], training.TrainState]
+    """Makes the state before the first step."""
+    schedule: Callable[[int], Any]
+    """Learning rate by step."""
+    train_steps: TrainSteps
+    evaluate: Any
+    network: Apply
+    """Takes raw inputs."""
+    augment: Augment | None
+    feed: training.Feed
+    steps: int
+    """In an epoch."""
+    chunk: int
+    """Steps in a call of the compiled program."""
+    mesh: Mesh | None
+    """The devices."""
+
+    @property
+    def mode(self) -> Literal["max", "min"]:
+        """Whether the largest or the smallest value is the best."""
+        return "min" if self.monitor == "loss" else "max"
+
+    def events(
+        self, state: training.TrainState, progress: training.Progress, stop: Callable[[], bool]
+    ) -> Iterator[Any]:
+        """Train, from a state and how far it had come: see `training.epochs`."""
+        config = self.config
+        return training.epochs(
+            state, self.train_steps, self.evaluate, self.dataset.train,
+            training.place(self.mesh, tuple(self.dataset.validation), "data"),
+            epochs=config.epochs, batch=config.batch, chunk=self.chunk, last_batch=config.last_batch,
+            monitor=self.monitor, mode=self.mode, patience=config.patience, save_every=config.save_every,
+            stop=stop, feed=self.feed, progress=progress,
+        )  # fmt: skip
+
+
+def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment: Augment | None) -> Course:
+    """Build a run's programs; nothing is compiled yet.
+
+    Args:
+        config: What the run is told.
+        dataset: Its data.
+        problem: Its network and its loss.
+        augment: An augmentation of the user's own.
+
+    Returns:
+        The course.
+    """
+    mesh = training.make_mesh(config.mesh)
+    for size in ("batch", "eval_batch"):
+        training.check_batch(size, getattr(config, size), mesh)
+    steps = training.steps_per_epoch(len(dataset.train.inputs), config.batch, config.last_batch)
+    optimizer = training.make_optimizer(config.optim, steps_per_epoch=steps, epochs=config.epochs)
+    augment = augment or training.make_augment(config.augment)
+    train_steps = training.make_train_steps(
+        problem.apply, optimizer, problem.loss, metrics=problem.metrics, prepare=dataset.preprocessing,
+        augment=augment, batch=config.batch, dtype=config.dtype, ema=config.ema, mesh=mesh,
+    )  # fmt: skip
+    key = jax.random.fold_in(jax.random.key(config.seed), _ABOVE_ALL_COUNTERS)
+
+    def begin() -> training.TrainState:
+        average = config.ema is not None
+        state = training.create_state(problem.params, problem.statistics, optimizer, key, ema=average)
+        return training.place(mesh, state, "state")
+
+    feed, chunk = _feed(config, dataset, mesh)
+    return Course(
+        config,
+        dataset,
+        problem.monitor,
+        begin,
+        jax.jit(training.make_schedule(config.optim, steps_per_epoch=steps, epochs=config.epochs)),
+        train_steps,
+        make_evaluate(config, dataset, problem, problem.metrics, mesh),
+        forward(problem.apply, prepare=dataset.preprocessing, dtype=config.dtype),
+        augment,
+        feed,
+        steps,
+        chunk,
+        mesh,
+    )
+
+
+def _feed(config: Config, dataset: datasets.Dataset, mesh: Mesh | None) -> tuple[training.Feed, int]:
+    """Return how steps get their examples, and how many of them at once."""
+    data, cap, alone = dataset.train, config.data.memory, jax.process_count() == 1
+    fit = None if cap is None else training.steps_that_fit(data, batch=config.batch, megabytes=cap)
+    if fit is None and alone:
+        return training.resident(data, mesh=mesh), config.chunk
+    steps = min(fit or config.chunk, config.chunk)
+    return training.streamed(data, batch=config.batch, steps=steps, mesh=mesh), steps
