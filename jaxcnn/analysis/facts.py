@@ -59,8 +59,8 @@ class AxisFacts:
             the input; 0 for a constant, None where it is unknown.
         field: First and last position that the units at position 0 of `axis` see, perhaps fractions: those at j, if
             they are of the interior, see the whole numbers from `field[0] + j * jump` to `field[1] + j * jump`; so do
-            the others, as if the map went on where it is padded, mirrored, or cut and joined. None where unknown or
-            empty.
+            the others, as if the map went on where it is padded, mirrored, or cut and joined; where none is of the
+            interior, what is seen on either side of a cut belongs to it. None where unknown or empty.
         jump: Input positions between the fields of two neighbours; negative where they are reversed.
         padding: How many positions at the low and at the high border of `axis` saw padding.
         padded: All positions of `axis` that saw padding.
@@ -232,9 +232,10 @@ def _circular(i: int, world: World, array: Units, carriers: dict[int, Axis]) -> 
             best = (*found, place)
     lattice, step, axis_of = best
     if array.frame[i]:  # positions are relative to a roll that the data chose
-        if step and lattice == 1:
-            return Contract("orbit", 1, step), axis_of
-        return Contract("invariant", 1) if lattice == 1 else Contract("position-dependent"), axis_of
+        if lattice > 1:
+            return Contract("position-dependent"), axis_of
+        followed = world.lattices[array.frame[i]]
+        return Contract("orbit", followed, step) if step else Contract("invariant", followed), axis_of
     if step:
         return Contract("equivariant", lattice, step), axis_of
     moves = lattice == world.sizes[i] > 1

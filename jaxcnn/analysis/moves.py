@@ -153,10 +153,11 @@ def pad(world: World, axis: Axis, low: int, high: int, interior: int = 0, *, pad
     filled = axis.take(index, step)
     constant = index < 0
     ends = constant & ((np.arange(total) < low) | (np.arange(total) >= low + n))
-    hull = np.where(constant, NO_HULL, filled.hull)
-    first, last = max(low, 0), min(low + n, total)
-    if last > first:
-        hull = continued(hull[..., first:last], step, first, total - last)
+    before, after = (max(-(-amount // (interior + 1)), 0) for amount in (low, high))
+    place = np.arange(-before, axis.size + after) * (interior + 1) + low
+    inside = (place >= 0) & (place < total)
+    hull = np.broadcast_to(NO_HULL, (2, len(step), total)).copy()
+    hull[..., place[inside]] = continued(axis.hull, axis.step, before, after)[..., inside]
     return Axis(
         np.where(constant, axis.label.max() + 1, filled.label),
         np.where(constant, 0, filled.at),

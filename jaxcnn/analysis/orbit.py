@@ -31,6 +31,7 @@ class Winner:
         sizes: Of the circles that the axis is a product of, outermost first.
         inputs: Which axis of the input moves along each.
         paces: By how much each of its positions is shifted.
+        lattices: Which multiples of input shifts move it; it says nothing of others.
         frame: In which frame.
         number: Tells it from other indices: it is kept by whatever is only added to it.
         offset: What was added to the index; a multiple of the axis's size changes nothing.
@@ -39,6 +40,7 @@ class Winner:
     sizes: tuple[int, ...]
     inputs: tuple[int, ...]
     paces: tuple[int, ...]
+    lattices: tuple[int, ...]
     frame: tuple[int, ...]
     number: int
     offset: int = 0
@@ -59,7 +61,7 @@ def index_of_largest(world: World, equation: Any, operands: Sequence[Units]) -> 
 
 
 def _winner(world: World, array: Units, product: Sequence[Axis]) -> Winner | None:
-    inputs, paces = [], []
+    inputs, paces, lattices = [], [], []
     for axis in product:
         carried = [i for i in range(world.rank) if axis.carries(i)]
         if len(carried) != 1 or not world.circular or (axis.label != axis.label[0]).any():
@@ -69,13 +71,16 @@ def _winner(world: World, array: Units, product: Sequence[Axis]) -> Winner | Non
         pace = int(axis.at[i, 1] - axis.at[i, 0]) % period if period else 0
         if not pace or reduced(axis.at[i] - axis.at[i, 0] - pace * np.arange(axis.size), np.array(period)).any():
             return None
-        if axis.size * pace % period or math.gcd(pace, period) * axis.size != period:
+        lattice = math.gcd(pace, period)  # of a map of stride 2, shifts by 2 move the phases: those by 1 give another
+        if axis.size * pace % period or lattice * axis.size != period or (lattice > 1 and array.frame[i]):
             return None
         inputs.append(i)
         paces.append(pace)
+        lattices.append(lattice)
     if not product or len(set(inputs)) < len(inputs):
         return None
-    return Winner(tuple(axis.size for axis in product), tuple(inputs), tuple(paces), array.frame, world.family())
+    sizes = tuple(axis.size for axis in product)
+    return Winner(sizes, tuple(inputs), tuple(paces), tuple(lattices), array.frame, world.family())
 
 
 def followed(name: str, operands: Sequence[Units]) -> Winner | None:
@@ -135,7 +140,7 @@ def chosen(world: World, array: Units, place: int, start: Units) -> Units:
     axes = [part for other, part in enumerate(array.axes) if other != place]
     frame, field = list(array.frame), list(array.field)
     period, at = array.base.period.copy(), array.base.at.copy()
-    for axis, i, pace in zip(product, winner.inputs, winner.paces, strict=True):
+    for axis, i, pace, lattice in zip(product, winner.inputs, winner.paces, winner.lattices, strict=True):
         whole = int(array.base.period[i, 0])
         modulus = axis.size * pace  # of the index
         if (axis.label != axis.label[0]).any() or reduced(
@@ -144,6 +149,7 @@ def chosen(world: World, array: Units, place: int, start: Units) -> Units:
             raise Unknown("a slice whose phases differ")
         axes = [tuple(_in_frame(part, i, modulus) for part in parts) for parts in axes]
         frame[i] = world.frame(winner.number, i, *((axis.at[i] - axis.at[i, 0]) % whole).tolist())
+        world.follows(frame[i], world.lattices.get(array.frame[i], 1) * lattice)
         period[i], at[i] = whole // modulus, 0
         field[i] = everything(array.field[i], world.sizes[i], [part for parts in axes for part in parts], i)
     hull = array.base.hull.copy()

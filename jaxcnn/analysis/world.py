@@ -25,6 +25,7 @@ class World:
         self.modulus = np.array(sizes if circular else [0] * self.rank, np.int64)
         self.families = 0
         self.frames: dict[Any, int] = {}
+        self.lattices: dict[int, int] = {}
         self.names: dict[Any, int] = {}
 
     def family(self) -> int:
@@ -35,6 +36,10 @@ class World:
     def frame(self, *roll: Any) -> int:
         """Return the number of a roll that the data choose: the same one for the same choice."""
         return self.frames.setdefault(roll, len(self.frames) + 1)
+
+    def follows(self, frame: int, lattice: int) -> None:
+        """Note that a roll follows those input shifts alone that are multiples of `lattice`."""
+        self.lattices[frame] = lattice
 
     def name(self, *parts: Any) -> int:
         """Return a label for a combination of labels: equal for equal ones."""

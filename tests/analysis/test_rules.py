@@ -234,6 +234,10 @@ def test_row(name):
     told.check(*facts(fn, N))
 
 
+def spread(p, x):
+    return lax.conv_general_dilated(x[None, None], part(p, 1, 1, 3), (1,), [(2, 1)], lhs_dilation=(2,))[0, 0]
+
+
 @pytest.mark.parametrize(
     ("length", "fn", "told"),
     [
@@ -247,6 +251,9 @@ def test_row(name):
         (4, lambda p, x: pool(pool(x, 3, 1, "SAME"), 3, 1, "SAME"), Told(5, 0, 1, (4, 4), NONE, NONE)),
         (16, lambda p, x: pool(x, 7, 2, "SAME"), Told(7, 1, 2, **padded(1, 2, 2))),  # padding (2, 3)
         (8, lambda p, x: pool(x, 7, 2, "SAME"), Told(7, 1, 2, (1, 2), NONE, NONE)),
+        # Zeros between positions, and padding: of one position as of many, there is one more before it.
+        (9, lambda p, x: spread(p, x), Told(2, half(-1), half(1), (2, 1), NONE, shift(1, 2, (1, 0)))),
+        (1, lambda p, x: spread(p, x), Told(2, half(-1), half(1), (2, 2), still(), NONE)),
         # Lattices multiply.
         (24, lambda p, x: pool(pool(x))[::3], Told(4, half(3), 12, (0, 0), shift(12), shift(12, 1, (0, 0)))),
     ],

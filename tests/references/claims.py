@@ -5,6 +5,7 @@ A claim is any object with the fields of `jaxcnn.analysis.Facts`; nothing of tha
 
 import math
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -12,6 +13,27 @@ from typing import Any
 import numpy as np
 
 from references.shifts import Truth
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """What units see along an axis of an input that goes on at both ends.
+
+    Attributes:
+        sees: `(positions, units)`, as `Truth.dependence` has it.
+        before: How many of the positions come before the first that there was.
+        complete: Whether all layers' maps went on, so that all is seen that there is to see.
+        seams: Whether a layer cut the map and joined it elsewhere.
+    """
+
+    sees: np.ndarray
+    before: int
+    complete: bool
+    seams: bool = False
+
+
+Larger = Callable[[int | None], Beyond | None]
+"""Along one axis of the input, from the axis of the result along which its positions run; None if not known."""
 
 
 @dataclass
@@ -28,7 +50,7 @@ class Verdict:
         self.wrong += [f"{kind}: {fault}" for fault in faults]
 
 
-def examine(facts: Any, truth: Truth, *, folds: bool = False, spread: tuple[int, ...] = (1, 1)) -> Verdict:
+def examine(facts: Any, truth: Truth, *, folds: bool = False, larger: Sequence[Larger] = ()) -> Verdict:
     """Compare the facts of one array with its measurements.
 
     Args:
@@ -36,7 +58,7 @@ def examine(facts: Any, truth: Truth, *, folds: bool = False, spread: tuple[int,
         truth: What was measured.
         folds: Border positions may hold copies of inner ones (rolls, circular, reflecting or replicating padding):
             then a unit outside the interior may look beyond its receptive field.
-        spread: Along each axis, how many units in a row may differ in how their windows lie: what up-sampling makes.
+        larger: Along each axis, what units see where the map goes on; empty if not known.
 
     Returns:
         What was checked and what is wrong.
@@ -45,7 +67,7 @@ def examine(facts: Any, truth: Truth, *, folds: bool = False, spread: tuple[int,
     assert facts.shape == truth.shape, f"shape: claimed {facts.shape}, is {truth.shape}"
     for i, claim in enumerate(facts.axes):
         found = Verdict()
-        _receptive_field(found, claim, truth, i, folds, spread[i])
+        _receptive_field(found, claim, truth, i, folds, larger[i] if larger else None)
         _circular(found, claim, truth, i)
         _interior(found, claim, truth, i, folds)
         _padding(found, claim, truth, i)
@@ -60,14 +82,18 @@ def interval(claim: Any, unit: int) -> tuple[Fraction, Fraction]:
     return claim.field[0] + moved, claim.field[1] + moved
 
 
-def _receptive_field(verdict: Verdict, claim: Any, truth: Truth, i: int, folds: bool, spread: int) -> None:
+def _receptive_field(verdict: Verdict, claim: Any, truth: Truth, i: int, folds: bool, larger: Larger | None) -> None:
     """Compare receptive fields.
 
     No unit depends on a position outside its interval; where the network folds borders, this is said only of inner
-    units: those that saw no padding, that the claimed interior holds, and whose interval lies inside the input. Over
-    all inner units, if there is one of each phase, the first position seen comes within less than one position of the
-    interval's begin, and the last of its end: exactly there, where these are whole numbers. The widest of those units
-    sees as many positions as claimed.
+    units: those that saw no padding, that the claimed interior holds, and whose interval lies inside the input.
+
+    The interval is tight: over all units, the first position seen comes within less than one position of its begin, and
+    the last of its end: exactly there, where these are whole numbers. The widest sees as many positions as claimed.
+    Inner units may not show it, since borders hide what the others see, and after an up-sampling neighbours differ in
+    how their windows lie. Then all are asked where the map goes on at both ends, and must. This refutes no claim of
+    another place where the network folds borders, nor one without an interior where it rolls the map, which holds what
+    is seen across a seam: a larger map has its seam, and its borders, elsewhere.
     """
     if claim.receptive_field is None:
         return
@@ -82,28 +108,58 @@ def _receptive_field(verdict: Verdict, claim: Any, truth: Truth, i: int, folds: 
     elif folds:
         first, last = 0, 0
     inner = set(range(first, last)) - set(claim.padded if claim.axis is not None else range(claim.padding[0]))
-    faults, gaps, widths = [], [], []
-    for unit in range(units):
-        begin, end = interval(claim, unit)
-        hull = np.flatnonzero(sees[:, unit])
-        outside = [int(p) for p in hull if not begin <= p <= end]
-        whole = unit in inner and math.ceil(begin) >= 0 and math.floor(end) <= n - 1
-        if outside and (whole or not folds):
-            faults.append(f"unit {unit}, claimed {begin}..{end}, depends on {outside[:4]}")
-        if whole:
-            low, high = (int(hull[0]), int(hull[-1])) if len(hull) else (n, -1)
-            gaps.append((low - begin, end - high))
-            widths.append(max(high - low + 1, 0))
-    if gaps and not faults:
-        closest, size, jump = [min(side) for side in zip(*gaps, strict=True)], claim.receptive_field, claim.jump
-        phases = len(gaps) >= (abs(claim.interior.step) if claim.interior.step else spread)  # one of each
-        if max(closest) >= 1 and phases:
-            faults.append(f"claimed {size} (jump {jump}): all units stay {closest[0]}, {closest[1]} inside of it")
-        elif max(widths) > size or (phases and max(widths) < size):
-            faults.append(f"claimed {size} (jump {jump}): the widest unit sees {max(widths)}")
+    hulls = _hulls(sees)
+    whole = [unit for unit in inner if 0 <= math.ceil(interval(claim, unit)[0]) <= interval(claim, unit)[1] < n]
+    shown = {unit: hulls[unit] for unit in whole if unit in hulls}
+    faults, loose = _outside(claim, shown if folds else hulls), _inside(claim, shown)
+    if not faults and loose:
+        beyond = larger and larger(claim.axis)
+        asked = len(whole) == units
+        if beyond:
+            shown = _hulls(beyond.sees, beyond.before)
+            outside = _outside(claim, shown)
+            moved = (folds and outside) or (beyond.seams and claim.interior.kind != "equivariant")
+            asked = asked or (beyond.complete and not moved)
+            loose = outside or _inside(claim, shown)
+        if asked:
+            faults = loose
+        elif loose:
+            verdict.checked["receptive field (no unit to see it)"] += 1
     verdict.add("receptive field", faults[:2])
-    if not gaps:
-        verdict.checked["receptive field (no unit to see it)"] += 1
+
+
+Hulls = dict[int, tuple[int, int]]
+
+
+def _hulls(sees: np.ndarray, before: int = 0) -> Hulls:
+    """Return the first and the last position that units see; those that see none are left out."""
+    seen = {unit: np.flatnonzero(column) - before for unit, column in enumerate(sees.T)}
+    return {unit: (int(positions[0]), int(positions[-1])) for unit, positions in seen.items() if len(positions)}
+
+
+def _outside(claim: Any, hulls: Hulls) -> list[str]:
+    """Say which units see more than is claimed."""
+    faults = []
+    for unit, (low, high) in hulls.items():
+        begin, end = interval(claim, unit)
+        if not begin <= low <= high <= end:
+            faults.append(f"unit {unit}, claimed {begin}..{end}, sees {low}..{high}")
+        elif high - low + 1 > claim.receptive_field:
+            faults.append(f"claimed {claim.receptive_field} (jump {claim.jump}): unit {unit} sees {low}..{high}")
+    return faults
+
+
+def _inside(claim: Any, hulls: Hulls) -> list[str]:
+    """Say whether all units see less than is claimed."""
+    what = f"claimed {claim.receptive_field} (jump {claim.jump})"
+    if not hulls:
+        return [f"{what}: no unit sees any"]
+    ends = [(low, high, *interval(claim, unit)) for unit, (low, high) in hulls.items()]
+    before, after = (min(low - begin for low, _, begin, _ in ends), min(end - high for _, high, _, end in ends))
+    widest = max(high - low + 1 for low, high in hulls.values())
+    if max(before, after) >= 1:
+        return [f"{what}: all units stay {before}, {after} inside of it"]
+    return [f"{what}: the widest unit sees {widest}"] if widest < claim.receptive_field else []
 
 
 def _circular(verdict: Verdict, claim: Any, truth: Truth, i: int) -> None:

@@ -4,9 +4,9 @@ Weights are positive and generic, so that nothing cancels; pools and norms end i
 that no extremum of extrema, and no mean of means, collapses into one.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ MODES = {"circular": "wrap", "reflect": "reflect", "replicate": "edge"}
 REDUCERS = {"max": (lax.max, -np.inf), "min": (lax.min, np.inf), "avg": (lax.add, 0.0)}
 Pair = tuple[int, int]
 Amounts = tuple[Pair, Pair]
+Pace = tuple[Fraction, Fraction]
 
 
 @dataclass
@@ -125,10 +126,14 @@ class Layer:
         return getattr(self, "mode", "zeros") != "zeros" or any(part.folds for part in self.parts)
 
     @property
-    def spread(self) -> Pair:
-        """How many units come of one along each axis: that many in a row may see differently placed windows."""
-        spreads = [part.spread for part in self.parts]
-        return math.prod(h for h, _ in spreads), math.prod(w for _, w in spreads)
+    def pace(self) -> Pace:
+        """How many positions it is from what one unit sees to what the next one does, along each axis."""
+        return Fraction(1), Fraction(1)
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """Along which axes a unit may see all positions, however many there are."""
+        return ()
 
     @property
     def parts(self) -> tuple["Layer", ...]:
@@ -154,8 +159,8 @@ class Conv(Layer):
     order: tuple[str, ...] | None = None
 
     @property
-    def spread(self) -> Pair:
-        return self.holes
+    def pace(self) -> Pace:
+        return Fraction(self.strides[0], self.holes[0]), Fraction(self.strides[1], self.holes[1])
 
     def __call__(self, m: Map, weights: Weights) -> Map:
         inputs, outputs = m.size("c"), self.channels * self.groups
@@ -195,8 +200,8 @@ class TransposedConv(Layer):
     padding: str | Amounts = "SAME"
 
     @property
-    def spread(self) -> Pair:
-        return self.strides
+    def pace(self) -> Pace:
+        return Fraction(1, self.strides[0]), Fraction(1, self.strides[1])
 
     def __call__(self, m: Map, weights: Weights) -> Map:
         require(m.channels_last and all(w >= s for w, s in zip(self.window, self.strides, strict=True)))
@@ -226,6 +231,10 @@ class Pool(Layer):
     dilation: Pair = (1, 1)
     functional: bool = False
 
+    @property
+    def pace(self) -> Pace:
+        return Fraction(self.strides[0]), Fraction(self.strides[1])
+
     def __call__(self, m: Map, weights: Weights) -> Map:
         amounts = settle(self.padding, m, self.window, self.strides, self.dilation)
         if self.functional and m.channels_last and not m.pads:
@@ -252,6 +261,10 @@ class TilePool(Layer):
     op: str = "max"
     window: Pair = (2, 2)
 
+    @property
+    def pace(self) -> Pace:
+        return Fraction(self.window[0]), Fraction(self.window[1])
+
     def __call__(self, m: Map, weights: Weights) -> Map:
         x = m.x
         for letter, k in zip(SPATIAL, self.window, strict=True):
@@ -267,6 +280,10 @@ class TilePool(Layer):
 class Excite(Layer):
     """Each channel scaled by a function of its mean over all positions."""
 
+    @property
+    def whole(self) -> tuple[str, ...]:
+        return SPATIAL
+
     def __call__(self, m: Map, weights: Weights) -> Map:
         mean = m.x.mean([m.at(letter) for letter in SPATIAL], keepdims=True)
         return m.put(m.x * (0.5 + jax.nn.sigmoid(mean)))
@@ -275,6 +292,10 @@ class Excite(Layer):
 @dataclass(frozen=True, repr=False)
 class Norm(Layer):
     kind: str = "instance"
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        return () if self.kind == "layer" else SPATIAL
 
     def __call__(self, m: Map, weights: Weights) -> Map:
         letters = {"instance": ("h", "w"), "batch": ("h", "w"), "layer": ("c",), "image": ("h", "w", "c")}[self.kind]

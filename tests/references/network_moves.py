@@ -1,13 +1,14 @@
 """Layers of random networks that move, join and wrap: rolls, crops, branches, loops, and the ends of a network."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from references.network_layers import SPATIAL, Amounts, Layer, Map, Pair, Weights, bend, extend, require
+from references.network_layers import SPATIAL, Amounts, Layer, Map, Pace, Weights, bend, extend, require
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,6 +50,10 @@ class Slice(Layer):
     end: int = 0
     step: int = 1
 
+    @property
+    def pace(self) -> Pace:
+        return along(self.letter, Fraction(self.step))
+
     def __call__(self, m: Map, weights: Weights) -> Map:
         stop = m.size(self.letter) - self.end
         require(stop - self.start >= 1)
@@ -72,8 +77,8 @@ class Upsample(Layer):
     times: int = 2
 
     @property
-    def spread(self) -> Pair:
-        return (self.times, 1) if self.letter == "h" else (1, self.times)
+    def pace(self) -> Pace:
+        return along(self.letter, Fraction(1, self.times))
 
     def __call__(self, m: Map, weights: Weights) -> Map:
         return m.put(jnp.repeat(m.x, self.times, m.at(self.letter)))
@@ -93,6 +98,10 @@ class Position(Layer):
 class Cumsum(Layer):
     letter: str = "h"
 
+    @property
+    def whole(self) -> tuple[str, ...]:
+        return (self.letter,)
+
     def __call__(self, m: Map, weights: Weights) -> Map:
         return m.put(bend(0.3 * jnp.cumsum(m.x, m.at(self.letter))))
 
@@ -101,8 +110,25 @@ class Cumsum(Layer):
 class Sort(Layer):
     letter: str = "h"
 
+    @property
+    def whole(self) -> tuple[str, ...]:
+        return (self.letter,)
+
     def __call__(self, m: Map, weights: Weights) -> Map:
         return m.put(bend(jnp.sort(m.x, m.at(self.letter)))).without(self.letter)
+
+
+def along(letter: str, pace: Fraction) -> Pace:
+    """The pace of a layer that leaves the other axis alone."""
+    return (pace, Fraction(1)) if letter == "h" else (Fraction(1), pace)
+
+
+def together(layers: tuple[Layer, ...]) -> Pace:
+    """The pace of layers after each other."""
+    high, wide = Fraction(1), Fraction(1)
+    for layer in layers:
+        high, wide = high * layer.pace[0], wide * layer.pace[1]
+    return high, wide
 
 
 def run(layers: tuple[Layer, ...], m: Map, weights: Weights) -> Map:
@@ -122,6 +148,10 @@ class Join(Layer):
     @property
     def parts(self) -> tuple[Layer, ...]:
         return self.left + self.right
+
+    @property
+    def pace(self) -> Pace:
+        return together(self.left)
 
     def __call__(self, m: Map, weights: Weights) -> Map:
         one, two = run(self.left, m, weights), run(self.right, m, weights)
@@ -143,6 +173,10 @@ class Wrap(Layer):
     @property
     def parts(self) -> tuple[Layer, ...]:
         return self.body
+
+    @property
+    def pace(self) -> Pace:
+        return together(self.body)
 
     def __call__(self, m: Map, weights: Weights) -> Map:
         results: list[Map] = []
@@ -197,6 +231,10 @@ class GlobalPool(Layer):
     letters: tuple[str, ...] = SPATIAL
     keep: bool = False
 
+    @property
+    def whole(self) -> tuple[str, ...]:
+        return self.letters
+
     def __call__(self, m: Map, weights: Weights) -> Map:
         reduce = {"max": jnp.max, "avg": jnp.mean, "min": jnp.min}[self.op]
         x = m.x if self.op == "avg" else m.x + 9 * jnp.sin(5 * m.x)  # so that any unit may be the extreme one
@@ -208,6 +246,10 @@ class GlobalPool(Layer):
 @dataclass(frozen=True, repr=False)
 class Dense(Layer):
     features: int = 3
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        return SPATIAL
 
     def __call__(self, m: Map, weights: Weights) -> Map:
         kernel = jnp.asarray(weights((m.x.size, self.features), m.x.size), m.x.dtype)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import Any
 
 import jax
@@ -52,11 +51,6 @@ class Network:
     def folds(self) -> list[bool]:
         """Whether border positions of each layer's result may hold copies of inner ones."""
         return [any(layer.folds for layer in self.layers[: i + 1]) for i in range(len(self.layers))]
-
-    def spreads(self) -> list[nl.Pair]:
-        """How many units in a row of each layer's result may differ in how their windows lie."""
-        spreads = [layer.spread for layer in self.layers]
-        return list(accumulate(spreads, lambda one, other: (one[0] * other[0], one[1] * other[1])))
 
 
 def pairs(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

@@ -177,6 +177,15 @@ def measure(
     ]
 
 
+def dependence(
+    run: Runner, shape: tuple[int, ...], axis: int, *, seed: int = 0, trials: int = 4, sides: int = 2
+) -> list[np.ndarray]:
+    """Measure what every result of a function depends on along one axis: `(positions, *output)`, as in `Truth`."""
+    rng = np.random.default_rng(seed)
+    bases = images(rng, trials, shape)
+    return _dependence(run, rng, bases, run(bases), axis, sides)
+
+
 def _sweep(run: Runner, x: np.ndarray) -> list[Shifted]:
     """Run inputs `(trials, positions, *image)`."""
     return [Shifted(y.reshape(*x.shape[:2], *y.shape[1:])) for y in run(x.reshape(-1, *x.shape[2:]))]
