@@ -11,7 +11,7 @@ from jaxcnn.config import unknown
 from jaxcnn.equivariance.axes import places
 from jaxcnn.equivariance.findings import Audit
 from jaxcnn.equivariance.fractional import half_pixel_audit
-from jaxcnn.equivariance.judged import Judged, layer_of, verdict_of
+from jaxcnn.equivariance.judged import Judged, causes_of, layer_of, verdict_of
 from jaxcnn.equivariance.measure import shifts_of
 from jaxcnn.equivariance.program import program
 from jaxcnn.equivariance.relations import VERDICTS, relations
@@ -35,6 +35,12 @@ def audit(
     compared with what it promised. Where a layer promises less than what it takes in, the cause is looked for by
     substitution: its operands are rolled exactly, in float64, and one thing after the other is changed (padding to
     circular, stride to dense, a constant to its mean ...) until the operation moves with them.
+
+    Where a layer's rules promise nothing, and no change says why, it is looked at: how it and what follows move, under
+    all shifts, on a few inputs, in float64. What was seen to move so counts as a promise to the layers behind, so that
+    their causes are found, and for its own verdict, which is then not `proven`; `unknown` remains what has no rule.
+    Under `mode="interior"`, layers behind those that leave nothing of the interior are judged as if the maps that they
+    take in were whole.
 
     `mode="fractional"` moves by half a pixel, of which no contract speaks: what is exact, approximate and broken is
     measured, in float64, on the input without its highest wave, and a layer that moves less well than what it takes in
@@ -107,7 +113,11 @@ def audit(
     ends = [n for n in listed.outputs if n in listed.depends]
     columns = {n: column for column, n in enumerate(dict.fromkeys([*(row.output for row in rows), *ends]))}
     measured = judged.measured(list(columns))
-    layers = tuple(layer_of(judged, row, contracts[row.output], measured, columns[row.output]) for row in rows)
+    causes = causes_of(judged, rows)
+    layers = tuple(
+        layer_of(judged, row, contracts[row.output], measured, columns[row.output], told)
+        for row, told in zip(rows, causes, strict=True)
+    )
     worst = max((verdict_of(judged, n, measured, columns[n])[0] for n in ends), key=VERDICTS.index)
     return Audit(layers, worst, mode, tuple(x.shape), len(shifts))
 

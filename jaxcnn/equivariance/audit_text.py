@@ -128,14 +128,16 @@ def verdict_text(layer: "AuditedLayer") -> str:
         >>> verdict_text(AuditedLayer("pool1", "max pool", (4, 4, 1), "exact-lattice", ("exact-lattice",), ("",), (2,)))
         'exact on 2Z'
     """
-    if layer.verdict not in layer.verdicts or layer.verdict not in ("exact-lattice", "exact-interior"):
-        return layer.verdict
+    seen = "" if layer.proven else " (seen)"
+    partly = layer.verdict == "orbit" and any(lattice > 1 for lattice in layer.lattice)
+    if layer.verdict not in layer.verdicts or not (partly or layer.verdict in ("exact-lattice", "exact-interior")):
+        return layer.verdict + seen
     parts = []
     for verdict, lattice, margin in zip(layer.verdicts, layer.lattice, layer.margin or (None,) * 9, strict=False):
         text = "exact" if verdict == "exact-lattice" else "interior" if verdict == "exact-interior" else verdict
         text += f" {margin[0]}..{margin[1]}" if margin is not None else ""
         parts.append(text + (f" on {lattice}Z" if lattice > 1 else ""))
-    return ", ".join(dict.fromkeys(parts))
+    return ", ".join(dict.fromkeys(parts)) + seen
 
 
 def share(error: float) -> str:

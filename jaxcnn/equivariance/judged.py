@@ -1,5 +1,6 @@
 """What was promised and measured of a program under shifts, judged layer by layer."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,12 +14,14 @@ from jaxcnn.equivariance.causes import explain
 from jaxcnn.equivariance.findings import AuditedLayer, own_shape
 from jaxcnn.equivariance.local import ROUNDING, Local
 from jaxcnn.equivariance.measure import Measured, measure
+from jaxcnn.equivariance.observed import observed, without_chance
 from jaxcnn.equivariance.operation import widened
 from jaxcnn.equivariance.program import Program
 from jaxcnn.equivariance.relations import APPROXIMATE, VERDICTS, Relation
 from jaxcnn.equivariance.rows import Row
 from jaxcnn.equivariance.turns import is_transposed, turned
 from jaxcnn.equivariance.units import has_window, unit
+from jaxcnn.equivariance.used_up import UsedUp
 
 SUSPICIOUS = 64
 """Units in the last place beyond which a difference is looked at again, in float64."""
@@ -48,6 +51,8 @@ class Judged:
         self.doubts: dict[int, float] = {}
         """Of values whose promises seem broken: by how much they are in float64."""
         self.is_transposed = is_transposed(listed, known)
+        self.seen: dict[int, tuple[Relation | None, ...]] = {}
+        """What values do of which nothing is proven, where that was looked at."""
         self.tied: set[int] = set()
         """Of those: the ones that keep their promise once equal numbers are told apart."""
 
@@ -74,6 +79,18 @@ class Judged:
                 self.tied = {n for n, error in zip(broken, untied, strict=True) if error <= ROUNDING}
         return found
 
+    def look(self, values: list[int]) -> None:
+        """See how values move of which nothing is proven."""
+        self.seen = without_chance(self.program, observed(self.program, self.x, values, self.places))
+
+    @property
+    def best(self) -> dict[int, tuple[Relation, ...]]:
+        """What was seen, in the place of what is not proven."""
+        return {
+            n: tuple(r if r.promises or new is None else new for r, new in zip(self.known[n], seen, strict=True))
+            for n, seen in self.seen.items()
+        }
+
     def _measure(self, x: Any, values: list[int], shifts: np.ndarray, **options: Any) -> Measured:
         known = [self.known[n] for n in values]
         return measure(self.program, x, values, known, shifts, self.places, mode=self.mode, **options)
@@ -89,10 +106,12 @@ class Judged:
         return any(r.verdict == "orbit" for known in self.known.values() for r in known)
 
 
-def layer_of(judged: Judged, row: Row, facts: Facts, measured: Measured, column: int) -> AuditedLayer:
+def layer_of(
+    judged: Judged, row: Row, facts: Facts, measured: Measured, column: int, told: tuple[Cause, ...]
+) -> AuditedLayer:
     verdict, causes = verdict_of(judged, row.output, measured, column)
-    known = judged.known[row.output]
-    causes = causes or _causes(judged, row)
+    known = _effective(judged, row.output)
+    causes = causes or told
     promised = measured.promised[:, column]
     kept = float(np.nanmax(promised)) if np.isfinite(promised).any() else None
     return AuditedLayer(
@@ -107,6 +126,7 @@ def layer_of(judged: Judged, row: Row, facts: Facts, measured: Measured, column:
         error=_error(known, float(np.max(measured.whole[:, column], initial=0.0))),
         kept=kept,
         refuted=_is_refuted(judged, row.output),
+        proven=known == judged.known[row.output],
         causes=causes,
     )
 
@@ -124,7 +144,7 @@ def _is_refuted(judged: Judged, number: int) -> bool:
 
 def verdict_of(judged: Judged, number: int, measured: Measured, column: int) -> tuple[str, tuple[Cause, ...]]:
     """Return a value's verdict, and the cause where measurement tells it."""
-    known = judged.known[number]
+    known = _effective(judged, number)
     if np.isinf(measured.whole[:, column]).any():
         return "unknown", (Cause("not finite", "it holds NaN, or infinities that come and go", "", float("inf")),)
     verdict = max((r.verdict for r in known), key=VERDICTS.index, default="exact")
@@ -144,16 +164,57 @@ def verdict_of(judged: Judged, number: int, measured: Measured, column: int) -> 
     return verdict, ()
 
 
-def _causes(judged: Judged, row: Row) -> tuple[Cause, ...]:
-    """Explain, for each axis of the input, why a layer promises less than what it takes in."""
+def causes_of(judged: Judged, rows: Sequence[Row]) -> list[tuple[Cause, ...]]:
+    """Explain why layers promise less than what they take in."""
+    told = [_causes(judged, row) for row in rows]
+    if judged.mode == "interior":
+        used_up = UsedUp(judged.program, judged.x, judged.known, judged.mode)
+        return [used_up.causes(row, causes) for row, causes in zip(rows, told, strict=True)]
+    first = next((n for n, row in enumerate(rows) if _is_unproven(judged.known[row.output], told[n])), None)
+    if first is None:
+        return told
+    start = judged.program.operations.index(rows[first].operations[0])
+    numbers = [n for operation in judged.program.operations[start:] for n in operation.outputs if n in judged.known]
+    judged.look([n for n in numbers if not all(r.promises for r in judged.known[n])])
+    again = [_causes(judged, row, seen=True) for row in rows[first:]]
+    kept = [_effective(judged, row.output) == judged.known[row.output] for row in rows[first:]]
+    late = [old if old and keep else new for old, new, keep in zip(told[first:], again, kept, strict=True)]
+    return [*told[:first], *late]
+
+
+def _is_unproven(known: tuple[Relation, ...], causes: tuple[Cause, ...]) -> bool:
+    """Whether a layer loses all promises, and nothing that was found says why it should: a stride leaves a lattice."""
+    lost = any(not r.promises for r in known)
+    return lost and bool(causes) and all(cause.kind in ("no rule", "stride") for cause in causes)
+
+
+def _effective(judged: Judged, number: int) -> tuple[Relation, ...]:
+    """Return what is proven of a value; where nothing is, how it was seen to move with all shifts of some lattice.
+
+    What is unknown stays so: it is said of operations without a rule, whatever they do.
+    """
+    known = judged.known[number]
+    seen = judged.seen.get(number, (None,) * len(known))
+    return tuple(new if r.verdict == "broken" and new else r for r, new in zip(known, seen, strict=True))
+
+
+def _causes(judged: Judged, row: Row, *, seen: bool = False) -> tuple[Cause, ...]:
+    """Explain, for each axis of the input, why a layer promises less than what it takes in.
+
+    Args:
+        judged: What is known.
+        row: The layer.
+        seen: Take what was seen of a value, where nothing is proven, for a promise.
+    """
+    known = judged.known | judged.best if seen else judged.known
     found: dict[tuple[str, str], Cause] = {}
     for axis in range(len(judged.places)):
-        part = unit(judged.program, judged.known, row.operations, row.output, axis)
+        part = unit(judged.program, known, row.operations, row.output, axis)
         if part is None or part.before.verdict in ("broken", "unknown"):
             continue
         with jax.enable_x64(True):
             values = judged.program.run(widened(judged.x), part.inputs, double=True)
-            local = Local(judged.program, part, dict(zip(part.inputs, values, strict=True)), judged.known)
+            local = Local(judged.program, part, dict(zip(part.inputs, values, strict=True)), known)
             causes = explain(local, norm=row.op.endswith("norm"), mode=judged.mode)
         if (
             part.before.verdict == "exact-interior"
@@ -169,7 +230,7 @@ def _causes(judged: Judged, row: Row) -> tuple[Cause, ...]:
             causes = (Cause("no rule", f"nothing is known of {name} on what it takes here", name, causes[0].error),)
         for cause in causes:
             found.setdefault((cause.kind, cause.text), cause)
-    for cause in turned(judged.program, judged.known, row.operations, row.output):
+    for cause in turned(judged.program, known, row.operations, row.output):
         if cause.kind != "transposed axes" or judged.is_transposed:
             found.setdefault((cause.kind, cause.text), cause)
     established = [cause for cause in found.values() if cause.kind not in ("no rule", "operation")]

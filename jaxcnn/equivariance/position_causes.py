@@ -1,9 +1,11 @@
 """Operations that tell positions apart: constants, orders, operands that move differently."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxcnn.equivariance.cause import Cause, established, moving_operand
 from jaxcnn.equivariance.local import Local
@@ -11,6 +13,10 @@ from jaxcnn.equivariance.operation import Operation, apply
 from jaxcnn.equivariance.window_causes import MOST_STRIDE
 
 CUMULATIVE = ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
+READS = ("slice", "dynamic_slice", "gather")
+"""What reads some of the positions."""
+SHUFFLES = 4
+"""Orders of the operands' positions in which a lattice must hold as well."""
 WHAT = {
     "mul": "a scale",
     "div": "a scale",
@@ -91,6 +97,17 @@ def _is_map(local: Local, last: Operation, k: int) -> bool:
     return size == local.program.avals[last.inputs[k]].shape[last.params["dimension_numbers"][0][k][0]]
 
 
+def _read(local: Local, error: float) -> Iterator[Cause]:
+    """Positions that are read on the way and decide something: the mean of all of them in their place."""
+    instead: dict[int, Callable[..., Sequence[Any]]] = {}
+    for operation in local.unit.operations:
+        taken, made = operation.avals[0], local.program.avals[operation.outputs[0]]
+        if operation.name in READS and operation.inputs[0] in local.program.depends and made.size < taken.size:
+            instead[operation.outputs[0]] = lambda x, *_, shape=made.shape: [jnp.full(shape, x.mean(), x.dtype)]
+    if instead and local.holds(instead):
+        yield established(local, "fixed position", "one fixed position is read", error, instead)
+
+
 def _several(local: Local, error: float) -> Iterator[Cause]:
     """Operands that move by different amounts, or along different axes: each alone would do."""
     moving = [n for n in local.unit.inputs if local.relation(n).moves or local.relation(n).axis is not None]
@@ -114,10 +131,20 @@ def _lattice(local: Local, error: float) -> Iterator[Cause]:
     source = moving_operand(local)
     size = 0 if source is None else local.values[source[0]].shape[source[1]]
     for times in range(2, min(MOST_STRIDE, size // 2) + 1):
-        if local.holds(times=times):
+        if local.holds(times=times) and all(_shuffled(local, seed).holds(times=times) for seed in range(SHUFFLES)):
             yield established(local, "stride", f"stride {times}: positions are taken in groups", error, times=times)
             return
 
 
-SEARCHES = (_one_operand, _constant, _several, _lattice)
+def _shuffled(local: Local, seed: int) -> Local:
+    """Return the unit with the positions of its operands in another order: what holds of these alone is chance."""
+    values = {}
+    for number, value in local.values.items():
+        axis = local.relation(number).axis
+        order = np.random.default_rng(seed).permutation(1 if axis is None else value.shape[axis])
+        values[number] = value if axis is None else jnp.take(value, order, axis)
+    return dataclasses.replace(local, values=values)
+
+
+SEARCHES = (_one_operand, _constant, _read, _several, _lattice)
 """In the order in which they are tried."""

@@ -38,8 +38,9 @@ class Relation:
 
     @property
     def rank(self) -> tuple[int, int]:
-        """Larger is worse: the verdict, then the lattice."""
-        return VERDICTS.index(self.verdict), self.lattice
+        """Larger is worse: the verdict, then the lattice; an orbit of some shifts alone is a lattice's equal."""
+        verdict = "exact-lattice" if self.verdict == "orbit" and self.lattice > 1 else self.verdict
+        return VERDICTS.index(verdict), self.lattice
 
     @property
     def promises(self) -> bool:

@@ -44,11 +44,12 @@ def rows_of(program: Program, rank: int) -> list[Row]:
         return []
     groups = [g for g in group(equations, outputs, (), rank=rank) if g.last.depends]
     order = {operation: n for n, operation in enumerate(program.operations)}
+    used = {n for operation in program.operations for n in operation.inputs}.union(program.outputs)
     rows = []
     for g, name in zip(groups, name_groups(groups, lambda g: ""), strict=True):
         operations = tuple(sorted((home[id(equation)] for equation in g.equations), key=order.__getitem__))
         last = home[id(g.last)]
-        output = max(last.outputs, key=lambda n: int(np.prod(np.shape(program.avals[n]))))
+        output = max(last.outputs, key=lambda n: (n in used, int(np.prod(np.shape(program.avals[n])))))
         rows.append(Row(name, g.name, g.op, operations, output))
     return _with_paddings(program, rows, order)
 

@@ -85,7 +85,7 @@ def unit(
 
 
 def worse(one: Relation, other: Relation) -> bool:
-    """Say whether a relation promises less than another; a roll that the data choose loses nothing.
+    """Say whether a relation promises less than another; a roll that the data choose loses nothing by itself.
 
     Args:
         one: Of a later array.
@@ -98,7 +98,7 @@ def worse(one: Relation, other: Relation) -> bool:
         >>> worse(Relation("broken"), Relation("exact", 1)), worse(Relation("exact", 1), Relation("exact-lattice", 2))
         (True, False)
     """
-    return one.verdict != "orbit" and one.rank > other.rank
+    return one.rank > other.rank and (one.verdict != "orbit" or one.lattice > other.lattice)
 
 
 def _reaches(program: Program, target: int, lost: Callable[[int], bool]) -> bool:
@@ -147,7 +147,8 @@ def has_window(operation: Operation) -> bool:
     Returns:
         Whether it does.
     """
-    return any(window_of(operation, axis) for axis in range(len(getattr(operation.avals[0], "shape", ()))))
+    rank = len(getattr(operation.avals[0], "shape", ())) if operation.avals else 0  # an iota takes nothing
+    return any(window_of(operation, axis) for axis in range(rank))
 
 
 def _is_beside(first: Operation, known: Known, axis: int) -> bool:

@@ -159,7 +159,8 @@ def _strided(local: Local, error: float) -> Iterator[Cause]:
             yield established(local, "remainder", text, error, {place: lambda x, *_: [x]}, target=place)
         yield established(local, "stride", f"stride {strides}", error, {place: lambda x, *_: [x]}, target=place)
         return
-    if len(after) == x.ndim and 1 < after[axis] < before:
+    table = first.name == "gather" and first.inputs[1] not in local.program.depends
+    if len(after) == x.ndim and (1 < after[axis] < before or (table and after[axis] == before)):
         if local.holds({place: lambda x, *_: [x]}, target=place):
             kind, text = "crop", f"{before} positions are cut to {after[axis]}"
             if first.name == "gather":

@@ -220,6 +220,25 @@ def test_ties() -> None:
     assert eq.audit(F.polyphase_pool, x).verdict == "orbit"
 
 
+def test_a_choice_among_the_phases_of_a_strided_map() -> None:
+    """Shifts by one give another strided map, of which the choice knows nothing: half of the shifts are kept."""
+    found = eq.audit(lambda x: plain_polyphase(conv(x)[::2, ::2]), np.random.default_rng(0).standard_normal((16, 8, 2)))
+    assert (found.verdict, found.layers[-1].lattice, found.refuted) == ("orbit", (2, 2), ())
+    assert (found.meets("exact"), found.meets("lattice")) == (False, True)
+    assert "result: orbit on 2Z" in str(found)
+
+
+def test_what_was_seen_alone_is_not_proven() -> None:
+    """Every second position of a choice moves with shifts by four: nothing proves it, and it is told."""
+    found = eq.audit(lambda x: plain_polyphase(conv(x))[::2], np.random.default_rng(0).standard_normal((16, 8, 2)))
+    last = found.layers[-1]
+    assert (last.verdict, last.lattice, last.contract[0]) == ("exact-lattice", (4, 1), "position-dependent")
+    assert not last.proven
+    assert all(layer.proven for layer in found.layers[:-1])
+    assert not found.meets("lattice")
+    assert "(seen)" in str(found)
+
+
 def test_bits() -> None:
     """A mean is exact in arithmetic, and not in bits: that is floating point's doing."""
     assert eq.audit(lambda x: x.mean((0, 1)), X).verdict == "exact"

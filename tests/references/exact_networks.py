@@ -42,6 +42,12 @@ class Network:
         maps = [np.asarray(m, float) for m in jax.jit(self.maps)(x)]
         return all(np.max(np.abs(m - np.roll(m, 1, a))) > 1e-3 for m in maps for a in self.layout.spatial)
 
+    def until(self, x: Array, place: int) -> Array:
+        """Return the map that a layer takes in."""
+        for layer in self.layers[:place]:
+            x = layer.call(x)
+        return x
+
     def maps(self, x: Array) -> list[Array]:
         """Return the maps that the layers take in."""
         found = []

@@ -10,6 +10,7 @@ from jax import Array
 
 from jaxcnn.equivariance.audit import audit
 from references import order_faults, padding_faults, position_faults
+from references.brute_force import is_used_up, keeps_all
 from references.exact_layers import Layer, Random
 from references.exact_networks import Network, exact_network, network
 from references.faults import FAULTS, LEAST
@@ -61,8 +62,12 @@ def plant(rng: Random, name: str, *, most: int = 20) -> Planted:
         if any(0 in end.shape for end in ends):
             continue
         image = tied_input(rng, exact.shape) if kind.tied else exact.input(rng)
-        if exact.is_alive(image):
-            return Planted(changed, image, name, place)
+        if not exact.is_alive(image):
+            continue
+        # what keeps two phases apart costs nothing where a map was repeated, and so moves by two: no fault there
+        if kind.mode == "circular" and not kind.tied and keeps_all(exact, image, place, call):
+            continue
+        return Planted(changed, image, name, place)
 
 
 def tied_input(rng: Random, shape: Sequence[int]) -> Array:
@@ -79,12 +84,15 @@ def tied_input(rng: Random, shape: Sequence[int]) -> Array:
 def misnamed(planted: Planted) -> list[str]:
     """Audit a network with a fault; return what is wrong with what is said of it: nothing, if the audit is right.
 
-    The layer of the fault has a cause that is right for it, and no layer before it has any but a stride of its own.
+    The layer of the fault has a cause that is right for it, and no layer before it has any but a stride of its own, or
+    that of an interior that is truly used up: by brute force, no two positions of its map are left.
     """
     kind = FAULTS[planted.fault]
     found = audit(planted.network, planted.input, mode=kind.mode, spatial_axes=planted.network.layout.spatial)
     named = [(_place(row.name), row.name, cause.kind) for row in found.layers for cause in row.causes]
     other = [cause for cause in named if not _is_stride(planted.network, *cause) or cause[0] == planted.place]
+    if kind.mode == "interior":
+        other = [cause for cause in other if cause[0] == planted.place or not _is_end(planted, cause[0], cause[2])]
     told = [cause for place, _, cause in named if place == planted.place]
     wrong = []
     if not set(kind.causes).intersection(told):
@@ -113,6 +121,12 @@ def _place(name: str) -> int | None:
 
 def _is_stride(of: Network, place: int | None, name: str, cause: str) -> bool:
     return cause == "stride" and place is not None and of.layers[place].strides
+
+
+def _is_end(planted: Planted, place: int | None, cause: str) -> bool:
+    """Say whether a cause tells, rightly, that windows ahead of the fault leave nothing of an interior."""
+    ahead = place is not None and place < planted.place and cause == "border"
+    return ahead and is_used_up(planted.network, planted.input, place)
 
 
 def mutation(number: int, *, most: int = 20) -> Planted:
