@@ -113,6 +113,12 @@ def _check_values(config: Config) -> None:
         size = getattr(config, name)
         if type(size) is not int or size < 1:
             raise ValueError(f"`{name}` (={size!r}) must be at least 1, and whole")
+    for name, least in (("save_every", 1), ("keep_last", 1), ("keep_best", 0)):
+        size = getattr(config, name)
+        if size is not None and (type(size) is not int or size < least):
+            raise ValueError(f"`{name}` (={size!r}) must be at least {least}, and whole")
+    if config.data.memory is not None and not 0 < config.data.memory < math.inf:
+        raise ValueError(f"`data.memory` (={config.data.memory}) must be a positive number of megabytes")
     if type(config.seed) is not int or not 0 <= config.seed < 2**32:
         raise ValueError(f"`seed` (={config.seed!r}) must be a whole number from 0 to 2**32 - 1")
     for name, hint in get_type_hints(Config).items():

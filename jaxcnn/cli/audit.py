@@ -11,7 +11,6 @@ from tyro.conf import arg
 
 from jaxcnn.cli import targets
 from jaxcnn.cli.arguments import parse
-from jaxcnn.cli.interrupt import at_once
 from jaxcnn.cli.output import console, emit_json, quiet
 from jaxcnn.cli.targets import Network
 from jaxcnn.config import ModelConfig
@@ -46,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     quiet(debug=arguments.debug)
     if not 0 <= arguments.seed < 2**32:
         raise ValueError(f"--seed (={arguments.seed}) must be a whole number from 0 to 2**32 - 1")
-    with at_once(), _waiting(f"auditing {arguments.target}", silent=arguments.json):
+    with _waiting(f"auditing {arguments.target}", silent=arguments.json):
         network, x, what = _prepared(arguments)
         from jaxcnn.equivariance import audit
 

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 from jaxcnn import __version__
+from jaxcnn.cli.interrupt import at_once
 from jaxcnn.config import unknown
 
 VERBS = {
@@ -37,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done; 1 it could not be done; 2 the arguments or the data are wrong; 130 / 143 interrupted.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    with at_once():  # also while libraries are imported, where an exception would be lost or break them
+        return _run(argv)
+
+
+def _run(argv: list[str]) -> int:
     try:
         if not argv or argv[0] in ("-h", "--help", "help"):
             print(_help())

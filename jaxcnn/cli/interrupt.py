@@ -42,6 +42,7 @@ def after_saving() -> Iterator[Stop]:
 
     def noted(number: int) -> None:
         if stop():
+            os.write(2, b"jaxcnn: stopped at once; what was saved stands, and the same --out goes on from there\n")
             _end(number)
         stop.code = NOTICES[signal.Signals(number)]
         os.write(2, b"\njaxcnn: stopping after these steps; once more to stop at once\n")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
@@ -33,6 +34,8 @@ def main(argv: Sequence[str]) -> int:
     quiet(debug=arguments.debug)
     from jaxcnn.runs import listing
 
+    if arguments.root != Arguments.root and not Path(arguments.root).exists():
+        raise FileNotFoundError(f"{arguments.root} does not exist: give the folder that runs lie in")
     runs = listing.filtered(listing.list_runs(arguments.root), arguments.filter)
     runs = listing.ordered(runs, arguments.sort, descending=arguments.descending)
     if arguments.json:

@@ -56,6 +56,8 @@ def main(argv: Sequence[str]) -> int:
     from jaxcnn.training import distributed
 
     lowering.enable(config.lowering)
+    if arguments.coordinator and not arguments.json:
+        print(f"jaxcnn: waiting for the other processes, by {arguments.coordinator}", file=sys.stderr, flush=True)
     distributed.initialize(arguments.coordinator, arguments.processes, arguments.process)
     out = console(stderr=arguments.json)
     out.quiet = jax.process_index() > 0

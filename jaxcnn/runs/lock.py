@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from jaxcnn.runs.disk import writing
+
 try:
     import fcntl
 except ImportError:  # Windows has no such locks; a run does without
@@ -58,7 +60,8 @@ def locked(run: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    file = os.open(run / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    with writing(run / NAME):
+        file = os.open(run / NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         for attempt in range(_TRIES):
             if _take(file, fcntl.LOCK_EX):

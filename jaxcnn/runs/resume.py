@@ -12,6 +12,7 @@ from jaxcnn.runs.disk import write_bytes, writing
 from jaxcnn.runs.environment import environment
 from jaxcnn.runs.links import refuse_links
 from jaxcnn.runs.records import LARGE, read_object, read_rows, write_json, write_lines
+from jaxcnn.runs.stored import read_config
 from jaxcnn.training import Progress
 
 if TYPE_CHECKING:
@@ -45,24 +46,32 @@ def resume(run: "Run", config: Config, facts: dict[str, Any]) -> Resumption:
     with writing(folder):
         steps.sweep(folder)
     latest, problems = steps.newest_intact(folder)
+    now = run.config
     ended = run.result is not None
     if latest is not None or problems:
-        _check_config(run, config)
+        begun = now if latest is None else read_config(folder / str(latest) / "config.json")
+        _check_config(run, begun, config)
         run.check_data(facts)
     if latest is None and ended:
         raise ValueError(
             f"{run.path} has ended (it has a result.json), but its checkpoints are gone"
             f"{' or damaged' * bool(problems)}: give another `--out`"
         )
+    done = ended and config.epochs == now.epochs
     instead = "begins anew" if latest is None else f"goes on from step {latest}"
+    instead = "has ended, and is left as it is" if done else instead
     notes = tuple(f"{problem}; the run {instead}" for problem in problems)
     progress = Progress() if latest is None else run.progress(latest)
-    if ended and config.epochs == run.config.epochs:
+    if done:
+        if latest is not None and not _metrics(run.path).startswith(_metrics(folder / str(latest))):
+            _restore_rows(run.path, latest, progress.epoch, keep=False)
         return Resumption(latest, progress, notes)
-    past = read_object(run.path / "environment.json", largest=LARGE)
+    past: dict[str, Any] = {}
+    with contextlib.suppress(ValueError):  # no result depends on it
+        past = read_object(run.path / "environment.json", largest=LARGE)
     _restore_rows(run.path, latest, progress.epoch, keep=latest is None and bool(problems))
     if ended:
-        (run.path / "result.json").rename(run.path / f"result_{run.config.epochs}_epochs.json")
+        (run.path / "result.json").rename(run.path / f"result_{now.epochs}_epochs.json")
     begun = past.get("resumed", [])
     resumed = [*(begun if isinstance(begun, list) else []), {"epoch": progress.epoch, **environment()}]
     write_json(run.path / "environment.json", past | {"resumed": resumed})
@@ -82,8 +91,8 @@ def _restore_rows(run: Path, latest: int | None, epoch: int, *, keep: bool) -> N
         keep: Whether to rename the metrics where all is lost: the checkpoints that they belong to are damaged.
     """
     path = run / "metrics.jsonl"
-    before = b"" if latest is None else (run / "steps" / str(latest) / "metrics.jsonl").read_bytes()
-    now = path.read_bytes() if path.is_file() else b""
+    before = b"" if latest is None else _metrics(run / "steps" / str(latest))
+    now = _metrics(run)
     if before != now:
         if keep:
             with writing(path):
@@ -101,16 +110,37 @@ def _restore_rows(run: Path, latest: int | None, epoch: int, *, keep: bool) -> N
             write_lines(times, kept)
 
 
-def _check_config(run: "Run", config: Config) -> None:
-    before, now = flat(dataclasses.asdict(run.config)), flat(dataclasses.asdict(config))
+def _metrics(folder: Path) -> bytes:
+    path = folder / "metrics.jsonl"
+    return path.read_bytes() if path.is_file() else b""
+
+
+def differences(begun: Config, config: Config) -> list[str]:
+    """Tell in which fields a config differs from that which a run began with; not in those that may change.
+
+    Args:
+        begun: What the run was told.
+        config: What it is told now.
+
+    Returns:
+        A few words for each.
+
+    Example:
+        >>> differences(Config(seed=0, chunk=5), Config(seed=1, chunk=6))
+        ['`seed` was 0 and is 1']
+    """
+    before, now = flat(dataclasses.asdict(begun)), flat(dataclasses.asdict(config))
     changed = [name for name, value in now.items() if value != before[name] and name not in FREE_TO_CHANGE]
-    if changed:
-        told = ", ".join(f"`{name}` was {before[name]!r} and is {now[name]!r}" for name in changed)
+    return [f"`{name}` was {before[name]!r} and is {now[name]!r}" for name in changed]
+
+
+def _check_config(run: "Run", begun: Config, config: Config) -> None:
+    if changed := differences(begun, config):
+        told = ", ".join(changed)
         raise ValueError(f"{run.path} was begun with another config: {told}. Give another `--out`, or the same config")
-    if now["epochs"] < before["epochs"]:
+    if config.epochs < begun.epochs:
         raise ValueError(
-            f"{run.path} was begun with `epochs` (={before['epochs']}), which may be raised, not lowered to "
-            f"{now['epochs']}"
+            f"{run.path} was begun with `epochs` (={begun.epochs}), which may be raised, not lowered to {config.epochs}"
         )
 
 

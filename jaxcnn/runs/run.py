@@ -208,6 +208,8 @@ class Run:
             problem = notes[0] if notes else f"{self.path} has no checkpoint"
             if latest is not None:
                 problem = f"{self.path} has no checkpoint of a whole epoch yet"
+            if self.result is not None:
+                raise ValueError(f"{problem}: the run has ended, and none of its checkpoints is whole")
             raise ValueError(f"{problem}: train it with `jaxcnn train --out {self.path}`")
         for note in notes:
             warnings.warn(note, stacklevel=2)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from jaxcnn.runs import checkpoint, steps, tensorboard
 from jaxcnn.runs.links import refuse_links
 from jaxcnn.runs.records import LARGE, read_object, read_rows
+from jaxcnn.runs.resume import differences
 from jaxcnn.runs.stored import read_config, read_data_facts
 
 
@@ -60,7 +61,7 @@ def verify(run: str | Path) -> list[Finding]:
 
 def _files(run: Path) -> Iterator[Finding]:
     readers: dict[str, Callable[[Path], Any]] = {
-        "config.json": read_config,
+        "config.json": _config(run),
         "data.json": read_data_facts,
         "environment.json": lambda path: read_object(path, ("python", "packages", "device"), largest=LARGE),
         "result.json": lambda path: read_object(path, ("epochs",), largest=LARGE),
@@ -70,6 +71,21 @@ def _files(run: Path) -> Iterator[Finding]:
         path = run / name
         if path.exists() or name in ("config.json", "data.json", "environment.json"):
             yield Finding(name, _problem(path, read))
+
+    yield from (Finding(name, "it is no folder") for name in ("steps", "tensorboard") if (run / name).is_file())
+
+
+def _config(run: Path) -> Callable[[Path], Any]:
+    """Read a config, and hold it against that of the newest whole checkpoint."""
+
+    def read(path: Path) -> None:
+        config = read_config(path)
+        newest, _ = steps.newest_intact(run / "steps")
+        stored = run / "steps" / str(newest) / "config.json"
+        if stored.is_file() and (changed := differences(read_config(stored), config)):
+            raise ValueError(f"it is not that of the checkpoint of step {newest}: {', '.join(changed)}")
+
+    return read
 
 
 def _checkpoints(run: Path) -> Iterator[Finding]:
@@ -91,7 +107,8 @@ def _measurements(run: Path) -> Iterator[Finding]:
     stored = run / "steps" / str(newest) / "metrics.jsonl"
     expected = stored.read_bytes() if stored.is_file() else b""  # a run that goes on may have deleted it
     if problem is None and not (path.read_bytes() if path.exists() else b"").startswith(expected):
-        problem = f"it has other bytes than the checkpoint of step {newest}: resuming the run restores it"
+        what = "it has other bytes than" if path.exists() else "it is missing: its lines are in"
+        problem = f"{what} the checkpoint of step {newest}, from which resuming the run restores it"
     if problem or path.exists():
         yield Finding("metrics.jsonl", problem)
     if problem is None and (run / tensorboard.FILE).exists():

@@ -116,7 +116,9 @@ def find(
             "a run of several processes needs `coordinator` (HOST:PORT of the first), `processes` (how many) and "
             f"`process` (which, from 0); missing: {missing}"
         )
-    if processes < 1 or not 0 <= process < processes:
+    if processes < 1:
+        raise ValueError(f"`processes` (={processes}) must be at least 1")
+    if not 0 <= process < processes:
         raise ValueError(f"`process` (={process}) must be from 0 to below `processes` (={processes})")
     if coordinator is not None:
         host, _, port = coordinator.rpartition(":")

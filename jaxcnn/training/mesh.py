@@ -64,7 +64,8 @@ def _parse(sizes: str) -> dict[str, int]:
         axis, _, size = part.strip().partition("=")
         if axis not in AXES or axis in shape or not (size.isascii() and size.isdigit() and int(size)):
             raise ValueError(
-                f"`mesh` (={sizes!r}) must be sizes of data and model, such as data=4,model=2; got {part!r}"
+                f"`mesh` (={sizes!r}) must be sizes of data and model, such as data=4,model=2"
+                + (f"; got {part!r}" if part != sizes else "")
             )
         shape[axis] = int(size)
     return dict.fromkeys(AXES, 1) | shape

@@ -128,3 +128,14 @@ def test_doctor_finds_wrong_half_precision(command, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(functional, "max_pool", lambda x, window: pool(x, window) * (2 if x.dtype == "bfloat16" else 1))
     code, out, _ = command("doctor")
     assert (code, "a network in bfloat16 came out wrong" in out) == (1, True)
+
+
+def test_a_signal_ends_a_command_from_its_first_moment() -> None:
+    """While libraries are imported an exception would be lost, or would break them."""
+    program = (
+        "import os, signal, time, jaxcnn.cli.models as verb; from jaxcnn.cli import main\n"
+        "verb.main = lambda argv: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60))\n"
+        "main(['models'])\n"
+    )
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout, process.stderr) == (130, "", "")

@@ -46,7 +46,7 @@ def test_a_table(command) -> None:
         (["--filter", "model.name=resnet9"], "a"), (["--filter", "seed=9"], "b"), (["--filter", "seed=9.0"], "b"),
         (["--filter", "state=damaged"], "c"), (["--filter", "optim.lr=1e-3", "state=ended"], "a"),
         (["--filter", "model.width=none", "model.width=null"], "abc"), (["--filter", "model.name=linear"], ""),
-        (["checkpoints/b"], "b"), (["nowhere"], ""),
+        (["checkpoints/b"], "b"),
     ],
 )  # fmt: skip
 def test_sorted_and_filtered(command, argv: list[str], names: str) -> None:
@@ -76,5 +76,7 @@ def test_what_is_wrong_is_one_line(command, argv: list[str], message: str) -> No
 
 
 def test_nothing_there_is_no_error(command) -> None:
-    assert command("runs", "nowhere") == (0, "no runs in nowhere\n", "")
+    assert command("runs", "nowhere")[0] == 2
+    Path("empty").mkdir()
+    assert command("runs", "empty") == (0, "no runs in empty\n", "")
     assert command("runs", "--filter", "seed=77") == (0, "no runs in checkpoints that fit\n", "")

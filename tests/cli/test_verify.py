@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,8 +38,8 @@ def test_a_whole_run_is_told_file_by_file(command: Callable[..., tuple[int, str,
         ("environment.json", "[]", "it holds a JSON list, an object is expected"),
         ("result.json", "{}", "it lacks epochs"),
         ("timings.jsonl", "{\n", "line 1 is not JSON (Expecting property name enclosed in double quotes: "),
-        ("metrics.jsonl", '{"epoch": 1}\n', "it has other bytes than the checkpoint of step 4: resuming the run"),
-        ("metrics.jsonl", None, "it has other bytes than the checkpoint of step 4: resuming the run restores it"),
+        ("metrics.jsonl", '{"epoch": 1}\n', "it has other bytes than the checkpoint of step 4, from which"),
+        ("metrics.jsonl", None, "it is missing: its lines are in the checkpoint of step 4, from which resuming"),
         ("steps/4/progress.json", None, "progress.json is missing"),
         ("steps/4/manifest.json", None, "it has no manifest.json"),
         ("steps/2/config.json", "{}\n", "config.json has 3 bytes, "),
@@ -58,6 +59,15 @@ def test_damage_ends_with_1(command, run: Run, name: str, text: str | None, prob
     document = json.loads(out)
     assert (code, document["run"], document["damaged"]) == (1, "run", 1)
     assert [finding["name"] for finding in document["findings"] if finding["problem"]] == [about]
+
+
+@pytest.mark.parametrize("name", ["steps", "tensorboard"])
+def test_a_file_in_the_place_of_a_folder_is_damage(command, run: Run, name: str) -> None:
+    shutil.rmtree(run.path / name)
+    (run.path / name).write_text("")
+    code, out, _ = command("verify", "run")
+    assert code == 1
+    assert any(line.split() == [name, "damaged:", "it", "is", "no", "folder"] for line in out.splitlines())
 
 
 def test_what_was_set_aside_is_no_damage(command, run: Run) -> None:

@@ -12,6 +12,7 @@ import pytest
 from jaxcnn import training
 from jaxcnn.config import Config, OptimConfig
 from jaxcnn.runs import Run, environment, folder, is_run, new_folder, tensorboard
+from jaxcnn.runs.verify import verify
 from jaxcnn.training import Progress
 
 CONFIG = Config(epochs=5, seed=3)
@@ -172,7 +173,6 @@ def test_a_run_that_has_ended_keeps_what_was_measured(trained: Run) -> None:
         ("config.json", '{"optim": 1}', "is damaged: `optim` must be an object, got 1"),
         ("data.json", "{}", "lacks input_shape, classes, counts, preprocessing"),
         ("data.json", None, "is missing"),
-        ("environment.json", None, "is missing"),
         ("result.json", "[]", "holds a JSON list"),
     ],
 )
@@ -181,6 +181,34 @@ def test_damage_is_told(trained: Run, name: str, text: str | None, problem: str)
     path.unlink(missing_ok=True) if text is None else path.write_text(text)
     with pytest.raises(ValueError, match=f"{name} .*{problem}|{name} {problem}"):
         trained.resume(CONFIG, FACTS)
+
+
+@pytest.mark.parametrize("text", [None, "[]", "{"])
+def test_a_damaged_environment_is_no_obstacle(trained: Run, text: str | None) -> None:
+    path = trained.path / "environment.json"
+    path.unlink() if text is None else path.write_text(text)
+    assert trained.resume(CONFIG, FACTS).step == 8
+    assert len(json.loads(path.read_text())["resumed"]) == 1
+
+
+def test_a_config_that_was_changed_by_hand_is_told(trained: Run) -> None:
+    """The newest checkpoint has it as it was."""
+    changed = dataclasses.replace(CONFIG, batch=CONFIG.batch + 1)
+    (trained.path / "config.json").write_text(json.dumps(dataclasses.asdict(changed)))
+    with pytest.raises(ValueError, match=f"`batch` was {CONFIG.batch} and is {changed.batch}"):
+        trained.resume(trained.config, FACTS)
+    (finding,) = (found for found in verify(trained.path) if found.name == "config.json")
+    assert f"it is not that of the checkpoint of step 8: `batch` was {CONFIG.batch}" in str(finding.problem)
+
+
+@pytest.mark.parametrize("torn", [b"x\n", b""])
+def test_the_metrics_of_a_run_that_has_ended_are_restored(trained: Run, torn: bytes) -> None:
+    trained.finish({"accuracy": 0.5})
+    path = trained.path / "metrics.jsonl"
+    before = path.read_bytes()
+    path.write_bytes(torn)
+    trained.resume(CONFIG, FACTS)
+    assert path.read_bytes() == before
 
 
 def test_nothing_is_overwritten(run: Run, tmp_path: Path) -> None:
