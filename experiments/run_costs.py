@@ -77,7 +77,7 @@ def resumed(repeats: int) -> dict[str, Any]:
     code = (
         "import sys, time; t = time.time(); from jaxcnn import api, lowering, training; from jaxcnn.runs import Run\n"
         "lowering.enable(); run = Run.open(sys.argv[1]); config = run.config\n"
-        "for event in api.fit_events(config.model.name, config.data, config, out=sys.argv[1], stop=lambda: True):\n"
+        "for event in api.fit_events(config.model.name, config.data, config, out=sys.argv[1]):\n"
         "    if isinstance(event, training.Compiled): compiled = time.time() - t\n"
         "    if isinstance(event, training.Chunk): print(compiled, time.time() - t); break\n"
     )
@@ -110,21 +110,27 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     pairs = parser.parse_args().pairs
     lowering.enable()
-    config = Config(epochs=3, batch=128, chunk=50, optim=OptimConfig("momentum", lr=0.01))
-    fine = dataclasses.replace(config, epochs=20, batch=32, chunk=8)
+    config = Config(epochs=2, batch=128, chunk=50, optim=OptimConfig("momentum", lr=0.01))
+    fine = dataclasses.replace(config, epochs=8, batch=32, chunk=8)
     coarse = dataclasses.replace(fine, chunk=10**6)
-    found = {
-        "checkpoint an epoch of 14 steps, ResNet-9, against none": compare(
-            lambda: with_checkpoints(config, "resnet9"), lambda: without_checkpoints(config, "resnet9"), pairs
-        ),
-        "chunks of 8 steps of 32 images, small_cnn, against epochs of 56": compare(
+    found: dict[str, Any] = {}
+
+    def note(name: str, values: dict[str, Any]) -> None:
+        found[name] = values
+        print(name, json.dumps(values), flush=True)
+        RECORD.write_text(json.dumps({"environment": environment(), "found": found}, indent=1) + "\n")
+
+    note("a resumed ResNet-18", resumed(pairs))
+    note(
+        "a checkpoint an epoch of 14 steps, ResNet-9, against none",
+        compare(lambda: with_checkpoints(config, "resnet9"), lambda: without_checkpoints(config, "resnet9"), pairs),
+    )
+    note(
+        "chunks of 8 steps of 32 images, small_cnn, against epochs of 56",
+        compare(
             lambda: without_checkpoints(fine, "small_cnn"), lambda: without_checkpoints(coarse, "small_cnn"), pairs
         ),
-        "a resumed ResNet-18": resumed(pairs),
-    }
-    for name, values in found.items():
-        print(name, json.dumps(values), flush=True)
-    RECORD.write_text(json.dumps({"environment": environment(), "found": found}, indent=1) + "\n")
+    )
 
 
 if __name__ == "__main__":
