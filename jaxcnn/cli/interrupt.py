@@ -64,8 +64,11 @@ def _handled(kinds: dict[signal.Signals, int], answer: Callable[[int], None]) ->
 
     Python's handlers wait for compiled code to end, which may take a minute, and an exception that one raises is lost
     in a callback of JAX's, crashes it, or leaves a checkpoint's threads waiting. The byte that a signal writes to a
-    pipe wakes a thread instead.
+    pipe wakes a thread instead. Signals are the main thread's: in another one nothing is changed.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
 

@@ -55,7 +55,7 @@ def apply(operation: Operation, taken: Sequence[Any], *, double: bool = False) -
     params = operation.params
     if double:
         if operation.name not in OF_BITS:
-            with contextlib.suppress(TypeError, ValueError, NotImplementedError):
+            with contextlib.suppress(TypeError, ValueError):
                 return [widened(value) for value in _bind(operation, taken, _wide(params))]
         taken = [_narrowed(value, aval.dtype) for value, aval in zip(taken, operation.avals, strict=True)]
     made = _bind(operation, taken, params)

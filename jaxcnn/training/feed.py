@@ -1,5 +1,6 @@
 """How steps get their examples: from arrays that lie on the device, or chunk by chunk from the host."""
 
+import functools
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -29,7 +30,7 @@ class Feed(Protocol):
 
 
 def resident(data: Data, *, mesh: Mesh | None = None) -> Feed:
-    """Put all examples on the device, or on each of a mesh, once.
+    """Put all examples on the device, or on each of a mesh: once, when the first are asked for.
 
     Args:
         data: Inputs and targets.
@@ -43,11 +44,11 @@ def resident(data: Data, *, mesh: Mesh | None = None) -> Feed:
         >>> [(len(data[0]), start) for data, order, start in feed(jax.numpy.arange(6), [(0, 2), (2, 3)])]
         [(6, 0), (6, 2)]
     """
-    held = place(mesh, tuple(data), "data")
+    held = functools.cache(lambda: place(mesh, tuple(data), "data"))  # a run that has ended feeds nothing
 
     def feed(order: jax.Array, spans: Sequence[tuple[int, int]]) -> Fed:
         for start, _ in spans:
-            yield held, order, start
+            yield held(), order, start
 
     return feed
 
