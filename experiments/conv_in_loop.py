@@ -19,7 +19,7 @@ from jax import Array
 
 import jaxcnn
 from jaxcnn import lowering, models, nn, training
-from jaxcnn.config import PRESETS
+from jaxcnn.presets import PRESETS
 
 HERE = Path(__file__).parent
 

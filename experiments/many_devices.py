@@ -20,7 +20,7 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"  # before J
 import jax
 
 from jaxcnn import api, lowering
-from jaxcnn.config import PRESETS
+from jaxcnn.presets import PRESETS
 from jaxcnn.runs import environment
 
 RECORD = Path(__file__).parent / "many_devices.json"

@@ -1,12 +1,12 @@
-"""What a run is told: frozen dataclasses, and the presets that are instances of them.
+"""What a run is told: frozen dataclasses.
 
 This module imports no JAX, so that `jaxcnn train --help` is instant. Every field is a flag of the command
 (`--optim.lr 0.1`), a key of a run's `config.json`, and an argument in Python.
 
 Example:
     >>> import dataclasses
-    >>> from jaxcnn.config import PRESETS, config_from_dict
-    >>> config = dataclasses.replace(PRESETS["digits"], seed=3)
+    >>> from jaxcnn.config import Config, config_from_dict
+    >>> config = Config(seed=3)
     >>> config_from_dict(dataclasses.asdict(config)) == config
     True
 """
@@ -18,6 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_type_hints
 
 PaddingMode = Literal["zeros", "circular", "reflect", "replicate"]
+Initialization = Literal[
+    "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform", "orthogonal", "dirac"
+]
+Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lion", "lamb", "muon"]
 Lowering = Literal["auto", "onednn", "canonical", "xla"]
 
 
@@ -31,13 +35,21 @@ class DataConfig:
     """
 
     name: str = "digits"
-    """digits, fashion_mnist, cifar10_jpeg:FILE.npz or synthetic."""
+    """A set that `jaxcnn data list` names, folder:DIR, npz:FILE or tfds:NAME."""
     directory: str | None = None
     """Folder with the set's original files, for sets that are not shipped (default: the usual places)."""
     validation: float = 0.1
     """Share of the training set that is held out to choose by."""
     memory: float | None = None
     """Megabytes of training images held at once; a larger set is read while it trains (None: all of any set)."""
+    size: int | None = None
+    """Side in pixels that a folder's images are brought to; needed where they differ in size."""
+    resize: Literal["crop", "stretch", "pad"] = "crop"
+    """How: scale the shorter side and keep the middle, scale both sides, or scale the longer side and add zeros."""
+    colour: Literal["auto", "rgb", "grey"] = "auto"
+    """Channels that a folder's images are brought to (auto: grey where every image is)."""
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
+    """Order of an epoch: every image once, or every class as often as the others, at random."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +66,16 @@ class ModelConfig:
     width: int | None = None
     """Channels of the first stage (an MLP: units of a hidden layer)."""
     depth: int | None = None
-    """Hidden layers of an MLP."""
+    """Hidden layers of an MLP; levels of a U-Net."""
     padding_mode: PaddingMode | None = None
     """What lies beyond the border of a map."""
     norm: Literal["batch", "group", "layer", "none"] | None = None
     """Normalisation after a convolution."""
-    activation: Literal["relu", "gelu", "silu", "tanh", "sigmoid"] | None = None
+    activation: Literal["relu", "relu6", "gelu", "silu", "tanh", "sigmoid"] | None = None
     """Nonlinearity."""
-    pool: Literal["max", "avg", "blur", "polyphase"] | None = None
-    """How maps are made smaller; blur (low-pass) and polyphase (adaptive) sample so that shifts are kept."""
+    pool: Literal["max", "avg", "stride", "blur", "polyphase"] | None = None
+    """How maps are made smaller; stride is a strided convolution in the pool's place, and blur (low-pass) and polyphase
+    (adaptive) sample so that shifts are kept."""
     head: Literal["flatten", "avg", "max"] | None = None
     """How the last maps become a vector: all of them, or a global pool."""
     stem: Literal["imagenet", "cifar"] | None = None
@@ -70,7 +83,13 @@ class ModelConfig:
     group: Literal["p4", "p4m"] | None = None
     """Symmetries of a group CNN: quarter turns, or mirrors as well."""
     dropout: float | None = None
-    """Share of features dropped before the last dense layer in training."""
+    """Share of features dropped in training: before the last dense layer, or where the model's paper has it."""
+    residual: bool | None = None
+    """Whether a ResNet's blocks add their input: without, it is the plain network of the same depth."""
+    drop_path: float | None = None
+    """Probability that training drops the last residual block (those before it, less: stochastic depth)."""
+    init: Initialization | None = None
+    """How kernels are drawn (None: for the activation that follows, He or LeCun normal)."""
 
     def options(self) -> dict[str, Any]:
         """Return the fields that were given, but for the name: the arguments of `models.create`.
@@ -88,19 +107,41 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes of the training images, drawn on the device.
+    """Random changes of the training images, drawn on the device, in the order of these fields.
 
     Example:
-        >>> AugmentConfig(flip=True)
-        AugmentConfig(flip=True, crop=0, translate=0)
+        >>> AugmentConfig(flip="random", crop=4).cutout
+        0
     """
 
-    flip: bool = False
-    """Mirror left to right with probability 1/2."""
+    resized_crop: float = 1.0
+    """Smallest share of an image's area that a random crop keeps; the crop is resized to the image (1: off)."""
     crop: int = 0
     """Pad by reflection by this many pixels and crop at random."""
     translate: int = 0
     """Shift by up to this many pixels, zeros moving in."""
+    rotate: float = 0.0
+    """Turn by up to this many degrees, zeros moving in."""
+    flip: Literal["none", "random", "alternating"] = "none"
+    """Mirror left to right with probability 1/2; alternating: so in the first epoch, then every other epoch."""
+    brightness: float = 0.0
+    """Multiply by 1 - this to 1 + this."""
+    contrast: float = 0.0
+    """Multiply the distance from the grey image's mean by 1 - this to 1 + this."""
+    saturation: float = 0.0
+    """Multiply the distance from grey by 1 - this to 1 + this."""
+    hue: float = 0.0
+    """Turn hues by up to this share of the colour circle, 0 to 0.5."""
+    randaugment: int = 0
+    """Operations of RandAugment on each image."""
+    magnitude: float = 9.0
+    """Their strength, 0 to 30."""
+    cutout: int = 0
+    """Side in pixels of a square of zeros at a random place."""
+    mixup: float = 0.0
+    """Mix images and labels of two examples by a share drawn from Beta(this, this)."""
+    cutmix: float = 0.0
+    """Paste a rectangle of another image, whose share of the area is drawn from Beta(this, this); labels mix alike."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +153,18 @@ class OptimConfig:
         0.9
     """
 
-    name: Literal["sgd", "momentum", "nesterov", "adagrad", "adam", "adamw"] = "adamw"
+    name: Optimizer = "adamw"
     """The optimizer."""
     lr: float = 1e-3
     """Peak learning rate."""
     momentum: float = 0.9
-    """Decay of the velocity (momentum and nesterov)."""
+    """Decay of the velocity (momentum, nesterov and muon)."""
     weight_decay: float = 0.0
-    """L2 penalty (adamw: decoupled), on kernels only, never on biases or norms."""
-    schedule: Literal["constant", "cosine", "one-cycle", "step"] = "cosine"
+    """Pulls kernels towards zero, never biases or norms."""
+    decay: Literal["l2", "decoupled"] | None = None
+    """Whether the pull is part of the gradient (an L2 penalty) or apart from it (None: apart for adamw, lion, lamb and
+    muon)."""
+    schedule: Literal["constant", "linear", "polynomial", "cosine", "one-cycle", "step"] = "cosine"
     """Course of the learning rate over the run."""
     warmup: float = 0.0
     """Epochs of linear warm-up from 0 (one-cycle: its rising part; 0 means 30 % of the run)."""
@@ -128,19 +172,31 @@ class OptimConfig:
     """Epochs between two drops of the step schedule."""
     step_factor: float = 0.1
     """What the step schedule multiplies the rate by."""
+    power: float = 2.0
+    """Of the polynomial schedule: lr (1 - t / T)^power."""
     clip: float | None = None
     """Largest global norm of a gradient."""
+    accumulate: int = 1
+    """Parts that a batch's gradient is computed in, one after another, to save memory."""
+    lookahead: int = 0
+    """Steps between two pulls of slow parameters towards the fast ones, which start anew from there (0: off)."""
+    lookahead_share: float = 0.5
+    """How far the slow parameters are pulled."""
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Cross-entropy's options.
+    """What is minimised.
 
     Example:
         >>> LossConfig(label_smoothing=0.1).class_weights
         'none'
     """
 
+    name: Literal["cross_entropy", "focal", "multi_label"] = "cross_entropy"
+    """Cross-entropy of the softmax, the same with easy examples weighed less, or of a sigmoid for every label."""
+    gamma: float = 2.0
+    """How much less the focal loss weighs easy examples."""
     label_smoothing: float = 0.0
     """Share of the target that is spread evenly over all classes."""
     class_weights: Literal["none", "balanced"] = "none"
@@ -161,6 +217,12 @@ class Config:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    init: str | None = None
+    """Start from the parameters of a run's folder or a .safetensors file (None: draw them)."""
+    fresh: tuple[str, ...] = ()
+    """Layers, by name or pattern such as head/*, that are drawn anew all the same."""
+    freeze: tuple[str, ...] = ()
+    """Layers, by name or pattern such as stage1/*, that training leaves as they are, statistics included."""
     epochs: int = 10
     """Passes over the training set."""
     batch: int = 128
@@ -217,7 +279,8 @@ def config_from_dict(values: dict[str, Any], kind: type = Config, path: str = ""
             raise ValueError(unknown("config field", f"{path}{name}", [path + known for known in hints]))
     nested = {name: value for name, value in values.items() if dataclasses.is_dataclass(hints[name])}
     built = {name: config_from_dict(value, hints[name], f"{path}{name}.") for name, value in nested.items()}
-    return kind(**{**values, **built})
+    lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}  # JSON has no tuples
+    return kind(**{**values, **built, **lists})
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
@@ -239,25 +302,3 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f" did you mean {near[0]!r}?" if near else ""
     return f"unknown {kind} {name!r}:{hint} Known: {', '.join(known)}"
-
-
-PRESETS: dict[str, Config] = {
-    "digits": Config(
-        data=DataConfig("digits"),
-        model=ModelConfig("small_cnn", width=32),
-        augment=AugmentConfig(translate=1),
-        optim=OptimConfig("adamw", lr=3e-3, weight_decay=1e-2, warmup=2),
-        epochs=40,
-        batch=64,
-        select="last",
-    ),
-    "fashion_mnist": Config(
-        data=DataConfig("fashion_mnist"),
-        model=ModelConfig("small_cnn", width=16),
-        augment=AugmentConfig(flip=True, crop=1),
-        optim=OptimConfig("adamw", lr=4e-3, weight_decay=1e-2, warmup=1),
-        epochs=14,
-        select="last",
-    ),
-}
-"""Ready-made configs, by the name that `jaxcnn train` takes."""

@@ -19,6 +19,8 @@ PACKAGES = [
     "lowering",
     "models",
     "nn",
+    "presets",
+    "report",
     "runs",
     "training",
 ]

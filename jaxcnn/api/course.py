@@ -33,7 +33,7 @@ class Course(NamedTuple):
     evaluate: Any
     network: Apply
     """Takes raw inputs."""
-    augment: Augment | None
+    augment: training.Augment | None
     feed: training.Feed
     steps: int
     """In an epoch."""
@@ -57,8 +57,16 @@ class Course(NamedTuple):
             training.place(self.mesh, tuple(self.dataset.validation), "data"),
             epochs=config.epochs, batch=config.batch, chunk=self.chunk, last_batch=config.last_batch,
             monitor=self.monitor, mode=self.mode, patience=config.patience, save_every=config.save_every,
-            stop=stop, feed=self.feed, progress=progress,
+            stop=stop, feed=self.feed, order=self.order, progress=progress,
         )  # fmt: skip
+
+    def order(self, key: jax.Array, epoch: int) -> jax.Array:
+        """Draw the order of the examples in an epoch, from 0."""
+        config, (inputs, targets) = self.config, self.dataset.train
+        if config.data.sampling == "shuffled":
+            return training.epoch_order(key, len(inputs), config.batch, epoch=epoch, last_batch=config.last_batch)
+        classes = len(self.dataset.classes)
+        return training.balanced_order(key, targets, classes, config.batch, epoch=epoch, last_batch=config.last_batch)
 
 
 def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment: Augment | None) -> Course:
@@ -77,11 +85,18 @@ def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment
     for size in ("batch", "eval_batch"):
         training.check_batch(size, getattr(config, size), mesh)
     steps = training.steps_per_epoch(len(dataset.train.inputs), config.batch, config.last_batch)
-    optimizer = training.make_optimizer(config.optim, steps_per_epoch=steps, epochs=config.epochs)
-    augment = augment or training.make_augment(config.augment)
+    optimizer = training.make_optimizer(
+        config.optim, steps_per_epoch=steps, epochs=config.epochs, frozen=problem.frozen
+    )
+    if augment is not None:
+        change = training.on_inputs(augment)
+    else:
+        white = 1 / dataset.preprocessing.scale
+        change = training.make_augment(config.augment, classes=len(dataset.classes) or None, white=white)
     train_steps = training.make_train_steps(
         problem.apply, optimizer, problem.loss, metrics=problem.metrics, prepare=dataset.preprocessing,
-        augment=augment, batch=config.batch, dtype=config.dtype, ema=config.ema, mesh=mesh,
+        augment=change, steps_per_epoch=steps, batch=config.batch, dtype=config.dtype, ema=config.ema, mesh=mesh,
+        accumulate=config.optim.accumulate,
     )  # fmt: skip
     key = jax.random.fold_in(jax.random.key(config.seed), _ABOVE_ALL_COUNTERS)
 
@@ -100,7 +115,7 @@ def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment
         train_steps,
         make_evaluate(config, dataset, problem, problem.metrics, mesh),
         forward(problem.apply, prepare=dataset.preprocessing, dtype=config.dtype),
-        augment,
+        change,
         feed,
         steps,
         chunk,

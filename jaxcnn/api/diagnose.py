@@ -30,7 +30,7 @@ def locate(error: training.NonFiniteLossError, state: training.TrainState, cours
     while True:
         done = int(state.step)
         epoch, start = divmod(done, course.steps)
-        order = training.epoch_order(state.key, len(images), config.batch, epoch=epoch, last_batch=config.last_batch)
+        order = course.order(state.key, epoch)
         if done >= goal:
             break
         end = min(course.steps, start + course.chunk, start + goal - done)
@@ -42,10 +42,12 @@ def locate(error: training.NonFiniteLossError, state: training.TrainState, cours
                 return f"the {name} {_path(path)}, after the step before it"
     if error.step is None:
         return _on_validation(state, course)
-    batch = jnp.asarray(images[np.asarray(order[start * config.batch : (start + 1) * config.batch])])
+    index = order[start * config.batch : (start + 1) * config.batch]
+    batch = jnp.asarray(images[np.asarray(index)])
     augment_key, key = jax.random.split(jax.random.fold_in(state.key, state.step))
     if course.augment is not None:
-        batch = course.augment(augment_key, batch)
+        targets = jnp.asarray(course.dataset.train.targets[np.asarray(index)])
+        batch = course.augment(augment_key, training.Batch(batch, targets, index, jnp.int32(epoch))).inputs
     if not _finite(batch):
         return "the images of its batch"
     return first_layer(lambda x: course.network(state.params, state.statistics, x, training=True, key=key)[0], batch)

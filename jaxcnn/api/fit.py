@@ -12,6 +12,7 @@ from jaxcnn import data as datasets
 from jaxcnn import nn, training
 from jaxcnn.api.course import Course, lay_out
 from jaxcnn.api.diagnose import locate
+from jaxcnn.api.initial import load_initial
 from jaxcnn.api.problem import Augment, Measure, measure, plain, pose, settled
 from jaxcnn.config import Config, DataConfig
 from jaxcnn.runs import Run, Saving, any_process, is_run, new_folder
@@ -186,12 +187,15 @@ def fit_events(
     config = settled(Config() if config is None else config, model, data)
     dataset = data if isinstance(data, datasets.Dataset) else datasets.load(config.data)
     datasets.check(dataset)
+    if out is None and jax.process_count() > 1:
+        raise ValueError("a run of several processes needs `out`: one folder, that all of them see")
     problem = pose(config, dataset, model, loss, metrics)
+    if config.init is not None and not any_process(_has_checkpoint(out)):
+        params, statistics = load_initial(config.init, problem.params, problem.statistics, fresh=config.fresh)
+        problem = problem._replace(params=params, statistics=statistics)
     course = lay_out(config, dataset, problem, augment)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(problem.params))
     facts = datasets.describe(dataset)
-    if out is None and jax.process_count() > 1:
-        raise ValueError("a run of several processes needs `out`: one folder, that all of them see")
     path = out or new_folder(name or dataset.name)
     resumed = any_process(is_run(path))
     run = Run.open(path) if resumed else Run.create(path, config, facts)
@@ -216,6 +220,10 @@ def fit_events(
         cost = {"epochs": len(run.metrics()), "parameters": parameters, "compile_s": compile_s, "seconds": seconds}
         run.finish({**measured, **cost})
     yield Finished(run, {**measured, **cost})
+
+
+def _has_checkpoint(out: str | Path | None) -> bool:
+    return out is not None and is_run(out) and Run.open(out).latest_step() is not None
 
 
 def _kept(

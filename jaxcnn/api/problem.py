@@ -28,6 +28,8 @@ class Problem(NamedTuple):
     apply: Callable[..., Any]
     params: Any
     statistics: Any
+    frozen: Any
+    """Booleans: which of the parameters training leaves as they are."""
     loss: Measure
     metrics: dict[str, Measure]
     """Scalars, measured on every batch and on the validation set."""
@@ -51,20 +53,26 @@ def pose(
         if not classes:
             raise ValueError(f"{dataset.name} has no classes, so that it needs a `loss` of your own")
         loss = training.make_loss(config.loss, targets, classes)
-        if metrics is None:
+        if metrics is None and config.loss.name == "multi_label":
+            metrics = {"accuracy": training.label_accuracy}
+        elif metrics is None:
             metrics = {"accuracy": training.accuracy}
             details = {"per_class_accuracy": training.per_class_accuracy}
     metrics = dict(metrics or {})
     outputs = classes or math.prod(targets.shape[1:])
     module = make_module(config, None if isinstance(model, str) else model, dataset.input_shape, outputs)
+    nn.freeze(module, config.freeze)
     apply, params, statistics = nn.split(module)
+    frozen = nn.select(params, config.freeze)
+    if all(jax.tree.leaves(frozen)):
+        raise ValueError(f"`freeze` (={' '.join(config.freeze)}) leaves no parameter to train")
     if not isinstance(model, str):  # one of jaxcnn's own fits by construction
         x = jax.ShapeDtypeStruct((1, *dataset.input_shape), config.dtype)
         shape = jax.tree.map(jnp.shape, jax.eval_shape(partial(apply, training=False), params, statistics, x)[0])
         if details and shape != (1, classes):
             raise ValueError(f"`model` gives outputs of shape {shape} for one image; expected (1, {classes}) logits")
     monitor = "accuracy" if "accuracy" in metrics else "loss"
-    return Problem(apply, params, statistics, loss, metrics, details, monitor)
+    return Problem(apply, params, statistics, frozen, loss, metrics, details, monitor)
 
 
 def make_module(config: Config, model: nn.Module | None, input_shape: Sequence[int], outputs: int) -> nn.Module:
@@ -117,6 +125,10 @@ def _check_values(config: Config) -> None:
         size = getattr(config, name)
         if size is not None and (type(size) is not int or size < least):
             raise ValueError(f"`{name}` (={size!r}) must be at least {least}, and whole")
+    if config.fresh and config.init is None:
+        raise ValueError(
+            f"`fresh` (={' '.join(config.fresh)}) draws anew what `init` gives: name a run or a file there"
+        )
     if config.data.memory is not None and not 0 < config.data.memory < math.inf:
         raise ValueError(f"`data.memory` (={config.data.memory}) must be a positive number of megabytes")
     if type(config.seed) is not int or not 0 <= config.seed < 2**32:

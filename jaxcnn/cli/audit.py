@@ -106,7 +106,7 @@ def _model(config: ModelConfig, input_shape: tuple[int, ...], seed: int) -> Netw
 
     module = models.create(config.name, input_shape=input_shape, rngs=seed, **config.options())
     fn, params = nn.functionalize(module)
-    return Network(config.name, fn, params, input_shape, (-3, -2))
+    return Network(config.name, fn, params, input_shape, tuple(range(-len(input_shape), -1)))
 
 
 def _trained(run: "Run", arguments: Arguments, given: tuple[int, ...] | None) -> tuple[Network, Any, str]:
@@ -117,7 +117,7 @@ def _trained(run: "Run", arguments: Arguments, given: tuple[int, ...] | None) ->
 
     fn, params, _, _ = api.load(run)
     shape = given or tuple(run.facts["input_shape"])
-    network = Network(str(run.path), fn, params, shape, (-3, -2))
+    network = Network(str(run.path), fn, params, shape, tuple(range(-len(shape), -1)))
     try:
         jax.eval_shape(fn, params, jax.ShapeDtypeStruct(shape, "float32"))
     except Exception as error:

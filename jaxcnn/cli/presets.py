@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from jaxcnn.cli.arguments import Common, parse
 from jaxcnn.cli.output import emit_json, show_table
-from jaxcnn.config import PRESETS
+from jaxcnn.presets import PRESETS, expectations
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,5 @@ def main(argv: Sequence[str]) -> int:
     if arguments.json:
         emit_json({name: asdict(config) for name, config in PRESETS.items()})
         return 0
-    rows = [
-        (name, c.data.name, c.model.name, f"{c.optim.name}, lr {c.optim.lr:g}, {c.optim.schedule}", c.epochs, c.batch)
-        for name, c in PRESETS.items()
-    ]
-    show_table(["Preset", "Data", "Model", "Optimizer", "Epochs", "Batch"], rows, right=(4, 5))
+    show_table(["Preset", "What to expect"], list(expectations().items()))
     return 0

@@ -82,7 +82,7 @@ def _model(arguments: Arguments, config: ModelConfig, input_shape: tuple[int, ..
         lambda: models.create(config.name, num_classes=classes, input_shape=input_shape, **config.options())
     )
     fn, params = nn.functionalize(module)
-    return Network(config.name, fn, params, input_shape, (-3, -2))
+    return Network(config.name, fn, params, input_shape, tuple(range(-len(input_shape), -1)))
 
 
 def _summarized(network: Network, *, compiled: bool) -> "Summary":

@@ -14,9 +14,11 @@ from jaxcnn.cli.arguments import Common, parse
 from jaxcnn.cli.dispatch import told
 from jaxcnn.cli.interrupt import after_saving
 from jaxcnn.cli.output import console, emit_json, quiet
-from jaxcnn.config import PRESETS, Config, ModelConfig, unknown
+from jaxcnn.config import Config, ModelConfig, unknown
+from jaxcnn.presets import PRESETS
 
 DEFAULT = "digits"
+_ALIASES = {"--data": "--data.name", "--model": "--model.name"}
 _HINT = ""  # the text itself says what None means
 
 
@@ -24,7 +26,8 @@ _HINT = ""  # the text itself says what None means
 class Arguments(Common):
     """Train a network, choose an epoch (--select), and measure it on the test set, once.
 
-    Every flag that is not given is the preset's. Another --model.name brings its own model's defaults.
+    Every flag that is not given is the preset's. --data and --model are short for --data.name and --model.name;
+    another model brings its own defaults.
 
     Everything is written to a run's folder. The same --out goes on where it was stopped: `jaxcnn train --out RUN`.
     """
@@ -51,7 +54,8 @@ def main(argv: Sequence[str]) -> int:
     quiet(debug=arguments.debug)
     import jax
 
-    from jaxcnn import api, lowering
+    from jaxcnn import api, data, lowering
+    from jaxcnn.cli.preparing import show_preparing
     from jaxcnn.cli.progress import show_end, watch
     from jaxcnn.training import distributed
 
@@ -65,6 +69,8 @@ def main(argv: Sequence[str]) -> int:
     name = preset if config.data.name == PRESETS[preset].data.name else None
     try:
         with distributed.together(), after_saving() as stop:
+            if not (arguments.json or out.quiet):
+                show_preparing(config.data.name, data.preparing(config.data))
             run = api.fit_events(config.model.name, config.data, config, out=arguments.out, name=name, stop=stop)
             with contextlib.closing(run) as events:
                 last = watch(_profiled(events, arguments.profile), config, out)
@@ -96,6 +102,7 @@ def read(argv: Sequence[str]) -> Arguments:
     Raises:
         ValueError: An unknown preset or flag, or a value that does not fit.
     """
+    argv = [_ALIASES.get(flag := part.partition("=")[0], flag) + part[len(flag) :] for part in argv]
     first = parse(Arguments, [part for part in argv if part not in ("-h", "--help")], verb="train")
     if first.preset is not None and first.preset not in PRESETS:
         raise ValueError(unknown("preset", first.preset, PRESETS))

@@ -3,21 +3,28 @@
 from jaxcnn.data.arrange import from_arrays
 from jaxcnn.data.check import check, check_split
 from jaxcnn.data.dataset import Dataset, Split, describe
+from jaxcnn.data.policy import ImagePolicy
 from jaxcnn.data.preprocessing import Preprocessing
-from jaxcnn.data.registry import available, load, prepare, state
+from jaxcnn.data.registry import available, checking, load, prepare, prepared_folder, preparing, state
+from jaxcnn.data.source import Preparing
 from jaxcnn.data.split import stratified_order
 
 __all__ = [
     "Dataset",
+    "ImagePolicy",
+    "Preparing",
     "Preprocessing",
     "Split",
     "available",
     "check",
     "check_split",
+    "checking",
     "describe",
     "from_arrays",
     "load",
     "prepare",
+    "prepared_folder",
+    "preparing",
     "state",
     "stratified_order",
 ]

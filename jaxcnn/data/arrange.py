@@ -1,37 +1,102 @@
 """From training and test arrays to a data set: order once, then every validation share is a slice."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxcnn.data.cache import Arrays
 from jaxcnn.data.check import check, check_split
 from jaxcnn.data.dataset import Dataset, Split
+from jaxcnn.data.policy import ImagePolicy
 from jaxcnn.data.preprocessing import channel_sums, fit_preprocessing
 from jaxcnn.data.split import held_out, stratified_order
 
+TEST = 0.1
+"""Share of the examples that is held out for the test where a set has no test examples of its own."""
+
+
+class Orders(NamedTuple):
+    """Which examples go where, and in which order."""
+
+    train: np.ndarray
+    """Of the training examples: every prefix is stratified."""
+    test: np.ndarray | None
+    """Those of them that the test takes; None where it has its own."""
+
+
+def plan(targets: np.ndarray, *, test: bool) -> Orders:
+    """Order training examples, and hold out a stratified share of them for the test.
+
+    Args:
+        targets: Of the training examples, shape (n,).
+        test: Whether there are test examples already.
+
+    Returns:
+        The orders: always the same ones for the same targets.
+
+    Raises:
+        ValueError: There are too few examples to hold some out.
+    """
+    order = stratified_order(targets)
+    if test:
+        return Orders(order, None)
+    held = held_out(len(order), TEST, name="test")
+    return Orders(order[held:], order[:held])
+
 
 def arrange(arrays: Arrays) -> Arrays:
-    """Order the training examples so that every prefix is stratified, and add their channel sums."""
-    order = stratified_order(arrays["train_targets"])
-    inputs = arrays["train_inputs"][order]
-    ordered = {"train_inputs": inputs, "train_targets": arrays["train_targets"][order]}
-    return {**arrays, **ordered, "train_sums": channel_sums(inputs)}
-
-
-def divide(name: str, arrays: Arrays, validation: float, *, classes: tuple[str, ...], scale: float) -> Dataset:
-    """Take the validation split off the front of arranged arrays, and fit the preprocessing on the rest."""
+    """Order the training examples, give the test its share of them if it has none, and add their channel sums."""
     inputs, targets = arrays["train_inputs"], arrays["train_targets"]
-    held = held_out(len(inputs), validation)
+    orders = plan(targets, test="test_inputs" in arrays)
+    arranged = dict(arrays)
+    if orders.test is not None:
+        arranged |= {"test_inputs": inputs[orders.test], "test_targets": targets[orders.test]}
+    inputs = inputs[orders.train]
+    return {
+        **arranged,
+        "train_inputs": inputs,
+        "train_targets": targets[orders.train],
+        "train_sums": channel_sums(inputs),
+    }
+
+
+def set_facts(classes: Sequence[str], *, scale: float = 1 / 255, images: ImagePolicy | None = None) -> dict[str, Any]:
+    """Return what `divide` has to know of a set beside its arrays, as JSON can hold it."""
+    return {"classes": list(classes), "scale": scale, "images": None if images is None else asdict(images)}
+
+
+def divide(name: str, arrays: Arrays, validation: float, *, facts: dict[str, Any]) -> Dataset:
+    """Take the validation split off the front of arranged arrays if it has none, and fit the preprocessing on the rest.
+
+    Args:
+        name: What the set is called.
+        arrays: `train_inputs`, `_targets` and `_sums`, `test_inputs` and `_targets`, perhaps those of `validation`.
+        validation: Share of the training examples to hold out, where there are none for it.
+        facts: See `set_facts`.
+
+    Returns:
+        A checked data set.
+
+    Raises:
+        ValueError: A wrong share, or arrays that make no data set.
+    """
+    inputs, targets, scale = arrays["train_inputs"], arrays["train_targets"], float(facts["scale"])
+    own = "validation_inputs" in arrays
+    held = 0 if own else held_out(len(inputs), validation)
     preprocessing = fit_preprocessing(arrays["train_sums"][held:], math.prod(inputs.shape[1:-1]), scale=scale)
     dataset = Dataset(
         name=name,
         train=Split(inputs[held:], targets[held:]),
-        validation=Split(inputs[:held], targets[:held]),
+        validation=Split(*(arrays[f"validation_{kind}"] for kind in Split._fields))
+        if own
+        else Split(inputs[:held], targets[:held]),
         test=Split(arrays["test_inputs"], arrays["test_targets"]),
-        classes=classes,
+        classes=tuple(facts["classes"]),
         preprocessing=preprocessing,
+        images=None if facts["images"] is None else ImagePolicy(**facts["images"]),
     )
     check(dataset)
     return dataset
@@ -77,9 +142,9 @@ def from_arrays(
     """
     given = {"train": train}
     given |= {key: pair for key, pair in (("validation", validation), ("test", test)) if isinstance(pair, tuple)}
-    splits = {key: _split(key, pair, spatial_rank) for key, pair in given.items()}
+    splits = {key: as_split(key, pair, spatial_rank) for key, pair in given.items()}
     if classes is None:
-        classes = _class_names([split.targets for split in splits.values()])
+        classes = class_names([split.targets for split in splits.values()])
     for key, split in splits.items():
         check_split(key, split, len(classes))
     order = stratified_order(splits["train"].targets)
@@ -92,12 +157,15 @@ def from_arrays(
         scale = 1 / 255 if splits["train"].inputs.dtype == np.uint8 else 1.0
     pixels = math.prod(splits["train"].inputs.shape[1:-1])
     preprocessing = fit_preprocessing(channel_sums(splits["train"].inputs), pixels, scale=scale)
-    dataset = Dataset(name, **splits, classes=tuple(classes), preprocessing=preprocessing)
+    dataset = Dataset(
+        name, splits["train"], splits["validation"], splits["test"], classes=tuple(classes), preprocessing=preprocessing
+    )
     check(dataset)
     return dataset
 
 
-def _split(name: str, pair: tuple[Any, Any], spatial_rank: int) -> Split:
+def as_split(name: str, pair: tuple[Any, Any], spatial_rank: int) -> Split:
+    """Make arrays canonical: inputs (n, *spatial, channels) of bytes or floats, labels int32."""
     shapes = {np.shape(example) for example in pair[0]} if isinstance(pair[0], list | tuple) else set()
     if len(shapes) > 1:
         raise ValueError(f"`{name}` inputs differ in shape: {', '.join(map(str, sorted(shapes)))}")
@@ -120,7 +188,8 @@ def _take(split: Split, index: np.ndarray) -> Split:
     return Split(split.inputs[index], split.targets[index])
 
 
-def _class_names(targets: list[np.ndarray]) -> tuple[str, ...]:
+def class_names(targets: list[np.ndarray]) -> tuple[str, ...]:
+    """Return the indices' own digits, where targets are class indices."""
     if any(array.ndim != 1 or array.dtype.kind not in "iu" or not array.size for array in targets):
         return ()
     largest = max(int(array.max()) for array in targets)

@@ -13,18 +13,32 @@ import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-FORMAT = 1
-"""Raised whenever the arrays that `build` makes change: older folders are then rebuilt."""
+FORMAT = 2
+"""Raised whenever the arrays or facts that `build` makes change: older folders are then rebuilt."""
 
 _STALE_SECONDS = 3600
 
 Arrays = dict[str, np.ndarray]
+T = TypeVar("T")
+
+
+class CacheWriteError(OSError):
+    """A set that is too large for the disk of the cache."""
+
+
+class Prepared(NamedTuple):
+    """A set as it is stored."""
+
+    arrays: Arrays
+    """By name."""
+    facts: dict[str, Any]
+    """What the arrays do not tell, as JSON can hold it."""
 
 
 def root() -> Path:
@@ -38,7 +52,7 @@ def identity(files: tuple[Path, ...] | None) -> list[list[Any]]:
     return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
 
 
-def read(entry: str, source: list[list[Any]], *, digests: bool = False) -> Arrays | None:
+def read(entry: str, source: list[list[Any]], *, digests: bool = False) -> Prepared | None:
     """Open a prepared set, memory-mapped.
 
     Args:
@@ -47,7 +61,7 @@ def read(entry: str, source: list[list[Any]], *, digests: bool = False) -> Array
         digests: Read every byte and compare its SHA-256 too.
 
     Returns:
-        The arrays by name, or None where there is no whole, undamaged set of this source.
+        The arrays and facts, or None where there is no whole, undamaged set of this source.
     """
     folder = root() / entry
     try:
@@ -55,48 +69,53 @@ def read(entry: str, source: list[list[Any]], *, digests: bool = False) -> Array
         if manifest["format"] != FORMAT or (source and manifest["source"] != source):
             return None
         arrays = {name: _open(folder / f"{name}.npy", facts, digests) for name, facts in manifest["arrays"].items()}
+        return Prepared(arrays, dict(manifest["facts"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return arrays
 
 
-def write(entry: str, source: list[list[Any]], build: Callable[[Path], Arrays]) -> Arrays:
-    """Build a set and put it in place of whatever stands there.
+def write(
+    entry: str, source: list[list[Any]], build: Callable[[Path], Generator[T, None, Prepared]]
+) -> Generator[T, None, Prepared]:
+    """Build a set and put it in place of whatever stands there; tell what `build` tells meanwhile.
 
     Where the cache cannot be written, the arrays stay in memory, with a warning.
 
     Args:
         entry: Name of its folder.
         source: `identity` of the files it is made from.
-        build: Makes the arrays; may keep files of its own in the folder that it is given.
+        build: Makes the arrays; may keep files of its own in the folder that it is given, and write arrays there, as
+            `NAME.npy`, itself.
 
     Returns:
-        The arrays by name, memory-mapped.
+        The arrays, memory-mapped, and the facts.
     """
     try:
         root().mkdir(parents=True, exist_ok=True)
-        _sweep(entry)
+        _sweep()
         work = Path(tempfile.mkdtemp(prefix=f".{entry}.", dir=root()))
         work.chmod(0o755)  # a cache may be shared
     except OSError as error:
-        return _without_cache(build, error)
+        return (yield from _without_cache(build, error))
     try:
-        arrays = build(work)
+        prepared = yield from build(work)
         try:
-            _save(work, source, arrays)
+            _save(work, source, prepared)
             _replace(work, root() / entry)
         except OSError as error:
             warnings.warn(f"data cache {root()} cannot be written ({error}): kept in memory", stacklevel=2)
-            return arrays
+            return prepared
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return read(entry, source) or arrays
+    return read(entry, source) or prepared
 
 
-def _without_cache(build: Callable[[Path], Arrays], error: OSError) -> Arrays:
+def _without_cache(
+    build: Callable[[Path], Generator[T, None, Prepared]], error: OSError
+) -> Generator[T, None, Prepared]:
     warnings.warn(f"data cache {root()} cannot be written ({error}): set JAXCNN_CACHE to a folder", stacklevel=3)
     with tempfile.TemporaryDirectory() as work:
-        return build(Path(work))
+        return (yield from build(Path(work)))
 
 
 def _open(file: Path, facts: dict[str, Any], digests: bool) -> np.ndarray:
@@ -108,18 +127,19 @@ def _open(file: Path, facts: dict[str, Any], digests: bool) -> np.ndarray:
     return array
 
 
-def _save(folder: Path, source: list[list[Any]], arrays: Arrays) -> None:
-    facts = {}
-    for name, array in arrays.items():
+def _save(folder: Path, source: list[list[Any]], prepared: Prepared) -> None:
+    stored = {}
+    for name, array in prepared.arrays.items():
         file = folder / f"{name}.npy"
-        np.save(file, array)
-        facts[name] = {
+        if not file.exists():
+            np.save(file, array)
+        stored[name] = {
             "shape": list(array.shape),
             "dtype": str(array.dtype),
             "bytes": file.stat().st_size,
             "sha256": _digest(file),
         }
-    manifest = {"format": FORMAT, "source": source, "arrays": facts}
+    manifest = {"format": FORMAT, "source": source, "facts": prepared.facts, "arrays": stored}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
 
 
@@ -137,11 +157,12 @@ def _replace(new: Path, place: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _sweep(entry: str) -> None:
-    """Remove what killed processes left."""
-    for left in root().glob(f".{entry}.*"):
+def _sweep() -> None:
+    """Remove what killed processes left: nothing in it was written for an hour."""
+    for left in root().glob(".*.*"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+            newest = max(path.stat().st_mtime for path in (left, *left.rglob("*")))
+            if time.time() - newest > _STALE_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)
 
 

@@ -8,48 +8,41 @@ Reference:
 """
 
 import io
-import zipfile
-import zlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+
+from jaxcnn.config import DataConfig
+from jaxcnn.data.arrange import arrange, set_facts
+from jaxcnn.data.cache import Prepared, identity
+from jaxcnn.data.npz_file import find_npz, read_fields
+from jaxcnn.data.source import Source, at_once
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SHAPE = (32, 32, 3)
 _CHUNK = 500  # images that a thread decodes at a time
 
 
-def locate(argument: str, directory: str | None) -> tuple[Path, ...]:
-    """Return the .npz file that the name carries, relative to `directory` if that is given."""
-    if not argument:
-        raise ValueError("`cifar10_jpeg` needs its file: give the name as cifar10_jpeg:FILE.npz")
-    file = Path(directory or ".") / argument
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} is no file: `cifar10_jpeg:FILE.npz` names the .npz of CIFAR-10's JPEG images")
-    return (file,)
+def find(argument: str, config: DataConfig) -> Source:
+    """Find the .npz file that the name carries, relative to `directory` if that is given."""
+    file = find_npz("cifar10_jpeg", argument, config)
+    return Source(at_once(partial(_build, file)), identity((file,)), str(file.resolve()))
 
 
-def build(argument: str, files: tuple[Path, ...] | None, folder: Path) -> dict[str, np.ndarray]:
+def _build(file: Path, folder: Path) -> Prepared:
     """Check every field and decode every image."""
-    assert files is not None
-    (file,) = files
-    names = [f"{split}_{field}" for split in ("train", "test") for field in ("jpeg", "size", "label")]
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            missing = [name for name in names if name not in stored.files]
-            fields = {} if missing else {name: stored[name] for name in names}
-    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, TypeError) as error:
-        raise ValueError(f"{file}: truncated, damaged or no .npz file ({error})") from error
-    if missing:
-        raise ValueError(f"{file}: lacks {', '.join(missing)}")
+    fields = read_fields(
+        file, [f"{split}_{field}" for split in ("train", "test") for field in ("jpeg", "size", "label")]
+    )
     arrays = {}
     for split in ("train", "test"):
         jpeg, sizes, labels = (fields[f"{split}_{field}"] for field in ("jpeg", "size", "label"))
         _check(file, split, jpeg, sizes, labels)
         arrays[f"{split}_inputs"] = _decode(file, split, jpeg, sizes.astype(np.int64))
         arrays[f"{split}_targets"] = labels.astype(np.int32)
-    return arrays
+    return Prepared(arrange(arrays), set_facts(CLASSES))
 
 
 def _check(file: Path, split: str, jpeg: np.ndarray, sizes: np.ndarray, labels: np.ndarray) -> None:

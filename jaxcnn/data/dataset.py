@@ -1,10 +1,11 @@
 """What a data set is: three splits, class names and the preprocessing."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxcnn.data.policy import ImagePolicy
 from jaxcnn.data.preprocessing import Preprocessing
 
 
@@ -46,6 +47,8 @@ class Dataset:
     """Names of the classes; empty where targets are no classes."""
     preprocessing: Preprocessing
     """How stored images become inputs of the network, fitted on `train` alone."""
+    images: ImagePolicy | None = None
+    """How image files became the stored images; None where the set is not made of files of any size and kind."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -66,7 +69,8 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
     Returns:
         `name`, `input_shape`, `dtype`, `classes`, `counts` (split to examples), `class_counts` (split to examples
-        of each class; empty where targets are no classes), `preprocessing` (`scale`, `mean`, `std`).
+        of each class; empty where targets are no classes), `preprocessing` (`scale`, `mean`, `std`); of a set of image
+        files `images` (`size`, `resize`, `colour`).
 
     Example:
         >>> from jaxcnn import data
@@ -79,7 +83,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         if dataset.classes and split.targets.ndim == 1
     }
     fitted = dataset.preprocessing
-    return {
+    facts: dict[str, Any] = {
         "name": dataset.name,
         "input_shape": list(dataset.input_shape),
         "dtype": str(dataset.train.inputs.dtype),
@@ -88,3 +92,4 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "class_counts": counted,
         "preprocessing": {"scale": fitted.scale, "mean": list(fitted.mean), "std": list(fitted.std)},
     }
+    return facts if dataset.images is None else facts | {"images": asdict(dataset.images)}

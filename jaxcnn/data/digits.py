@@ -8,6 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxcnn.config import DataConfig
+from jaxcnn.data.arrange import arrange, set_facts
+from jaxcnn.data.cache import Prepared
+from jaxcnn.data.source import Source, at_once
 from jaxcnn.data.split import stratified_order
 
 CLASSES = tuple("0123456789")
@@ -15,14 +19,16 @@ TEST = 360
 """Test images, the same ones everywhere."""
 
 
-def locate(argument: str, directory: str | None) -> tuple[Path, ...]:
-    """Return no files: none are needed."""
-    if argument or directory:
-        raise ValueError(f"`digits` is shipped: it takes no argument or directory (got {argument or directory!r})")
-    return ()
+def find(argument: str, config: DataConfig) -> Source:
+    """Find the set, which is always there."""
+    if argument or config.directory:
+        raise ValueError(
+            f"`digits` is shipped: it takes no argument or directory (got {argument or config.directory!r})"
+        )
+    return Source(at_once(_build), [])
 
 
-def build(argument: str, files: tuple[Path, ...] | None, folder: Path) -> dict[str, np.ndarray]:
+def _build(folder: Path) -> Prepared:
     """Return the arrays: bytes of 0..16, 360 of them for the test."""
     from sklearn.datasets import load_digits
 
@@ -31,9 +37,10 @@ def build(argument: str, files: tuple[Path, ...] | None, folder: Path) -> dict[s
     targets = np.asarray(labels, np.int32)
     order = stratified_order(targets)
     test, train = order[:TEST], order[TEST:]
-    return {
+    arrays = {
         "train_inputs": inputs[train],
         "train_targets": targets[train],
         "test_inputs": inputs[test],
         "test_targets": targets[test],
     }
+    return Prepared(arrange(arrays), set_facts(CLASSES, scale=1 / 16))

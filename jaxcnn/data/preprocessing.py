@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-_CHUNK = 1024  # examples that are widened to float64 at once
+_CHUNK = 2**20  # values that are widened to float64 at once
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,11 @@ def channel_sums(inputs: np.ndarray) -> np.ndarray:
     """
     flat = inputs.reshape(len(inputs), -1, inputs.shape[-1])
     sums = np.empty((len(inputs), 2, inputs.shape[-1]))
-    for start in range(0, len(inputs), _CHUNK):
-        block = flat[start : start + _CHUNK].astype(np.float64)
-        sums[start : start + _CHUNK, 0] = block.sum(axis=1)
-        sums[start : start + _CHUNK, 1] = np.square(block, out=block).sum(axis=1)
+    chunk = max(1, _CHUNK // max(1, flat[:1].size))
+    for start in range(0, len(inputs), chunk):
+        block = flat[start : start + chunk].astype(np.float64)
+        sums[start : start + chunk, 0] = block.sum(axis=1)
+        sums[start : start + chunk, 1] = np.square(block, out=block).sum(axis=1)
     return sums
 
 

@@ -1,46 +1,67 @@
 """Named data sets: where each comes from, and the way from a name to three splits."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jaxcnn.config import DataConfig, unknown
-from jaxcnn.data import cache, cifar10_jpeg, digits, fashion_mnist, synthetic
-from jaxcnn.data.arrange import arrange, divide
-from jaxcnn.data.cache import Arrays
+from jaxcnn.data import cache, cifar10_jpeg, digits, folder, npz, originals, synthetic, tfds_named
+from jaxcnn.data.arrange import divide
+from jaxcnn.data.cache import Prepared
 from jaxcnn.data.dataset import Dataset
-
-Files = tuple[Path, ...]
+from jaxcnn.data.policy import check_options
+from jaxcnn.data.source import Build, Preparing, Source
 
 
 class _Recipe(NamedTuple):
     summary: str
-    classes: tuple[str, ...]
-    scale: float
-    locate: Callable[[str, str | None], Files | None]
-    """(argument, directory) -> source files, none if the set needs none, None if only a download is left."""
-    build: Callable[[str, Files | None, Path], Arrays]
-    """(argument, files, folder) -> `train_` and `test_inputs` and `_targets`; a cached set may keep files there."""
+    find: Callable[[str, DataConfig], Source]
+    argument: str = ""
+    """What the name goes on with, if the set is nothing without it."""
     cached: bool = True
+    sized: bool = False
+    """Whether its images are brought to a size and colour."""
 
 
 _RECIPES = {
-    "digits": _Recipe(
-        "1,797 grey 8x8 handwritten digits, 360 of them for the test; shipped",
-        digits.CLASSES, 1 / 16, digits.locate, digits.build,
+    "digits": _Recipe("1,797 grey 8x8 handwritten digits, 360 of them for the test; shipped", digits.find),
+    "mnist": _Recipe(
+        "70,000 grey 28x28 handwritten digits, from a folder of idx files or a download",
+        partial(originals.find, "mnist"),
     ),
     "fashion_mnist": _Recipe(
         "70,000 grey 28x28 clothes, from Debian's package, a folder of idx files or a download",
-        fashion_mnist.CLASSES, 1 / 255, fashion_mnist.locate, fashion_mnist.build,
+        partial(originals.find, "fashion_mnist"),
+    ),
+    "cifar10": _Recipe(
+        "60,000 32x32 images in colour of 10 classes, from a folder with cifar-10-binary.tar.gz or a download",
+        partial(originals.find, "cifar10"),
+    ),
+    "cifar100": _Recipe(
+        "60,000 32x32 images in colour of 100 classes, from a folder with cifar-100-binary.tar.gz or a download",
+        partial(originals.find, "cifar100"),
     ),
     "cifar10_jpeg": _Recipe(
         "CIFAR-10 as JPEG, 32x32 in colour, from one file: cifar10_jpeg:FILE.npz",
-        cifar10_jpeg.CLASSES, 1 / 255, cifar10_jpeg.locate, cifar10_jpeg.build,
+        cifar10_jpeg.find, argument="FILE.npz",
+    ),
+    "folder": _Recipe(
+        "your own images: folder:DIR, with a folder for each class, or such folders in train, val and test",
+        folder.find, argument="DIR", sized=True,
+    ),
+    "npz": _Recipe(
+        "your own arrays: npz:FILE.npz, with x_train and y_train, train_images and train_labels, or inputs and targets",
+        npz.find, argument="FILE.npz",
+    ),
+    "tfds": _Recipe(
+        "what TFDS has prepared on this machine: tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:VERSION",
+        tfds_named.find, argument="NAME", sized=True,
     ),
     "synthetic": _Recipe(
         "2,500 generated images of ten patterns under noise, 32x32x3 or synthetic:HEIGHTxWIDTHxCHANNELS",
-        synthetic.CLASSES, 1 / 255, synthetic.locate, synthetic.build, cached=False,
+        synthetic.find, cached=False,
     ),
 }  # fmt: skip
 
@@ -52,8 +73,8 @@ def available() -> dict[str, str]:
         Name to description.
 
     Example:
-        >>> sorted(available())
-        ['cifar10_jpeg', 'digits', 'fashion_mnist', 'synthetic']
+        >>> list(available())[:5]
+        ['digits', 'mnist', 'fashion_mnist', 'cifar10', 'cifar100']
     """
     return {name: recipe.summary for name, recipe in _RECIPES.items()}
 
@@ -81,10 +102,31 @@ def load(config: DataConfig | str) -> Dataset:
         >>> dataset.train.inputs.shape, dataset.validation.inputs.shape
         ((1600, 28, 28, 1), (400, 28, 28, 1))
     """
-    share = config.validation if isinstance(config, DataConfig) else DataConfig().validation
-    source = _find(config)
-    arrays = source.open() or source.make()
-    return divide(source.name, arrays, share, classes=source.recipe.classes, scale=source.recipe.scale)
+    config = _config(config)
+    prepared = _drain(_prepared(config))
+    return divide(_kind(config), prepared.arrays, config.validation, facts=prepared.facts)
+
+
+def preparing(config: DataConfig | str) -> Generator[Preparing, None, None]:
+    """Do what `load` does before it returns, and tell how far it has come.
+
+    Args:
+        config: As for `load`.
+
+    Returns:
+        A generator of what is being done; of nothing for a set that is prepared, or generated on the spot.
+
+    Raises:
+        ValueError: As for `load`.
+        FileNotFoundError: As for `load`.
+
+    Example:
+        >>> list(preparing("synthetic"))
+        []
+    """
+    config = _config(config)
+    if _recipe(config).cached:
+        yield from _prepared(config)
 
 
 def prepare(config: DataConfig | str) -> Path | None:
@@ -105,16 +147,55 @@ def prepare(config: DataConfig | str) -> Path | None:
         >>> prepare("synthetic") is None
         True
     """
-    source = _find(config)
-    if not source.recipe.cached:
-        return None
-    if source.open(digests=True) is None:
-        source.make()
-    folder = cache.root() / source.entry
-    return folder if folder.is_dir() else None
+    for _ in checking(config):
+        pass
+    return prepared_folder(config)
 
 
-def state(config: DataConfig | str) -> Literal["prepared", "available", "missing"]:
+def prepared_folder(config: DataConfig | str) -> Path | None:
+    """Return where a set's prepared arrays stand; None where there are none.
+
+    Args:
+        config: As for `load`.
+
+    Returns:
+        Their folder below the cache's root.
+
+    Example:
+        >>> prepared_folder("synthetic") is None
+        True
+    """
+    found = _find(_config(config))
+    folder = cache.root() / found.entry
+    return folder if found.recipe.cached and folder.is_dir() else None
+
+
+def checking(config: DataConfig | str) -> Generator[Preparing, None, None]:
+    """Do what `prepare` does, and tell how far it has come.
+
+    Args:
+        config: As for `load`.
+
+    Returns:
+        A generator of what is being done.
+
+    Raises:
+        ValueError: As for `load`.
+        FileNotFoundError: As for `load`.
+
+    Example:
+        >>> list(checking("synthetic"))
+        []
+    """
+    config = _config(config)
+    if _recipe(config).cached:
+        yield from _prepared(config, digests=True)
+
+
+State = Literal["prepared", "available", "missing", "yours"]
+
+
+def state(config: DataConfig | str) -> State:
     """Tell whether a set can be loaded, without preparing it.
 
     Args:
@@ -122,66 +203,88 @@ def state(config: DataConfig | str) -> Literal["prepared", "available", "missing
 
     Returns:
         "prepared": loads at once. "available": its source is here, the first `load` prepares it. "missing": it must
-        be got first, by a download or by hand.
+        be got first, by a download or by hand. "yours": the name alone is no set yet, it goes on with a folder or file.
 
     Raises:
         ValueError: An unknown name.
 
     Example:
-        >>> state("synthetic")
-        'prepared'
+        >>> state("synthetic"), state("folder")
+        ('prepared', 'yours')
     """
-    name, _ = _parse(config)
-    if not _RECIPES[name].cached:
+    config = _config(config)
+    recipe = _recipe(config)
+    if recipe.argument and not config.name.partition(":")[2]:
+        return "yours"
+    if not recipe.cached:
         return "prepared"
     try:
-        source = _find(config)
-    except (ValueError, FileNotFoundError):
+        found = _find(config)
+    except (ValueError, OSError):
         return "missing"
-    if source.open() is not None:
+    if found.open() is not None:
         return "prepared"
-    return "missing" if source.files is None else "available"
+    return "missing" if found.source.identity is None else "available"
 
 
-class _Source(NamedTuple):
+class _Found(NamedTuple):
     """A named set, found."""
 
-    name: str
-    argument: str
     recipe: _Recipe
-    files: Files | None
+    source: Source
     entry: str
     """Folder of the prepared arrays, below the cache's root."""
 
-    def open(self, *, digests: bool = False) -> Arrays | None:
+    def open(self, *, digests: bool = False) -> Prepared | None:
         """Return the prepared arrays, if they are whole and of these very files."""
-        return cache.read(self.entry, cache.identity(self.files), digests=digests) if self.recipe.cached else None
-
-    def make(self) -> Arrays:
-        """Build the arrays, and cache them where that is worth it."""
-
-        def build(folder: Path) -> Arrays:
-            return arrange(self.recipe.build(self.argument, self.files, folder))
-
-        if not self.recipe.cached:
-            return build(cache.root())
-        return cache.write(self.entry, cache.identity(self.files), build)
+        return cache.read(self.entry, self.source.identity or [], digests=digests) if self.recipe.cached else None
 
 
-def _find(config: DataConfig | str) -> _Source:
-    name, argument = _parse(config)
-    directory = config.directory if isinstance(config, DataConfig) else None
-    files = _RECIPES[name].locate(argument, directory)
-    entry = name
-    if files and (argument or directory):  # a user's own files: told apart by where they are
-        entry += "-" + hashlib.sha256(str(files[0].resolve()).encode()).hexdigest()[:12]
-    return _Source(name, argument, _RECIPES[name], files, entry)
+def _prepared(config: DataConfig, *, digests: bool = False) -> Build:
+    """Open what is prepared, or prepare it, in the cache where that is worth it."""
+    found = _find(config)
+    if (stored := found.open(digests=digests)) is not None:
+        return stored
+    if not found.recipe.cached:
+        return (yield from found.source.build(cache.root()))
+    return (yield from cache.write(found.entry, found.source.identity or [], found.source.build))
 
 
-def _parse(config: DataConfig | str) -> tuple[str, str]:
-    """Split "name:argument"."""
-    full = config.name if isinstance(config, DataConfig) else config
-    name, _, argument = full.partition(":")
-    if name not in _RECIPES:
-        raise ValueError(unknown("data set", name, _RECIPES))
-    return name, argument
+def _drain(build: Build) -> Prepared:
+    while True:
+        try:
+            next(build)
+        except StopIteration as end:
+            return end.value
+
+
+def _find(config: DataConfig) -> _Found:
+    recipe, (name, _, argument) = _recipe(config), config.name.partition(":")
+    check_options(config)
+    default = DataConfig()
+    given = [
+        f"`data.{option}`"
+        for option in ("size", "resize", "colour")
+        if getattr(config, option) != getattr(default, option)
+    ]
+    if given and not recipe.sized:
+        raise ValueError(f"{given[0]} is for folder:DIR and tfds:NAME: the images of `{name}` are taken as they are")
+    source = recipe.find(argument, config)
+    place = (
+        "-" + hashlib.sha256(source.place.encode("utf-8", "surrogateescape")).hexdigest()[:12] if source.place else ""
+    )
+    return _Found(recipe, source, name + place)
+
+
+def _config(config: DataConfig | str) -> DataConfig:
+    return config if isinstance(config, DataConfig) else DataConfig(config)
+
+
+def _kind(config: DataConfig) -> str:
+    return config.name.partition(":")[0]
+
+
+def _recipe(config: DataConfig) -> _Recipe:
+    if _kind(config) not in _RECIPES:
+        raise ValueError(unknown("data set", _kind(config), _RECIPES))
+    return _RECIPES[_kind(config)]

@@ -1,31 +1,36 @@
 """A data set made on the spot, for tests and benchmarks: class patterns under noise, the same on every machine."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+
+from jaxcnn.config import DataConfig
+from jaxcnn.data.arrange import arrange, set_facts
+from jaxcnn.data.cache import Prepared
+from jaxcnn.data.source import Source, at_once
 
 CLASSES = tuple(f"pattern {index}" for index in range(10))
 TRAIN, TEST = 2000, 500
 DEFAULT_SHAPE = "32x32x3"
 
 
-def locate(argument: str, directory: str | None) -> tuple[Path, ...]:
-    """Return no files: none are needed."""
-    if directory:
-        raise ValueError(f"`synthetic` is generated: it takes no directory (got {directory!r})")
-    return ()
+def find(argument: str, config: DataConfig) -> Source:
+    """Find the set, which needs no files."""
+    if config.directory:
+        raise ValueError(f"`synthetic` is generated: it takes no directory (got {config.directory!r})")
+    return Source(at_once(partial(_build, _shape(argument or DEFAULT_SHAPE))), [])
 
 
-def build(argument: str, files: tuple[Path, ...] | None, folder: Path) -> dict[str, np.ndarray]:
+def _build(shape: tuple[int, int, int], folder: Path) -> Prepared:
     """Return gratings of ten directions at random phases under noise: no single pixel tells the class."""
-    shape = _shape(argument or DEFAULT_SHAPE)
     arrays = {}
     for stream, (split, n) in enumerate({"train": TRAIN, "test": TEST}.items()):
         targets = np.arange(n, dtype=np.int32) % len(CLASSES)
         arrays[f"{split}_inputs"] = _gratings(targets, shape, stream)
         arrays[f"{split}_targets"] = targets
-    return arrays
+    return Prepared(arrange(arrays), set_facts(CLASSES))
 
 
 def _gratings(targets: np.ndarray, shape: tuple[int, int, int], stream: int) -> np.ndarray:

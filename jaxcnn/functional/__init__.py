@@ -7,6 +7,7 @@ from jaxcnn.functional.bias import add_bias
 from jaxcnn.functional.blur import blur_pool
 from jaxcnn.functional.conv import conv, conv_matrix, conv_transpose, dense_to_conv, depthwise_conv
 from jaxcnn.functional.dense import dense, flatten
+from jaxcnn.functional.drop_path import drop_path
 from jaxcnn.functional.dropout import dropout
 from jaxcnn.functional.filters import FILTERS, apply_filter
 from jaxcnn.functional.group import p4_conv, p4_lift_conv, p4m_conv, p4m_lift_conv
@@ -32,6 +33,7 @@ __all__ = [
     "dense",
     "dense_to_conv",
     "depthwise_conv",
+    "drop_path",
     "dropout",
     "flatten",
     "global_avg_pool",

@@ -1,74 +1,115 @@
-"""What convolutional models are made of: their common options, residual blocks, heads."""
+"""What convolutional models are made of: their common options and heads."""
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax import Array
 
 from jaxcnn import nn
 from jaxcnn.config import unknown
+from jaxcnn.functional import window as win
 
 NORMS = ("batch", "group", "layer", "none")
 POOLS = {"max": nn.MaxPool, "avg": nn.AvgPool}
 SAMPLERS = ("blur", "polyphase")
 HEADS = ("flatten", "avg", "max")
 SATURATING = ("tanh", "sigmoid")
+STEMS = ("imagenet", "cifar")
+
+
+def one_of(name: str, value: str, known: Iterable[str]) -> None:
+    """Refuse an option's value that is not one of those known."""
+    if value not in (known := tuple(known)):
+        raise ValueError(unknown(name, value, known))
 
 
 @dataclasses.dataclass(frozen=True)
 class Style:
     """The choices that all convolutional models leave to their user; it makes their layers.
 
-    A convolution has a bias only where no norm follows, and its kernel is drawn for its activation: He normal, or
-    LeCun normal before tanh and sigmoid.
+    A convolution has a bias only where no norm follows.
 
     Example:
-        >>> style = Style(padding_mode="circular", norm="batch", activation="relu", pool="max")
+        >>> style = Style(padding_mode="circular")
         >>> style.unit(3, 8, rngs=nnx.Rngs(0))(jnp.ones((32, 32, 3))).shape
         (32, 32, 8)
     """
 
-    padding_mode: str
+    padding_mode: str = "zeros"
     """What lies beyond the border of a map."""
-    norm: str
+    norm: str = "batch"
     """Normalisation after a convolution: batch, group, layer or none."""
-    activation: str
+    activation: str = "relu"
     """Nonlinearity."""
-    pool: str
-    """How maps are made smaller: max or avg, strided; blur or polyphase, densely, and then sampled."""
+    pool: str = "max"
+    """How maps are made smaller: max or avg, strided; stride, by a convolution in a pool's place; blur or polyphase,
+    densely, and then sampled, strided convolutions too. With `polyphase`, `padding_mode` circular, a global head and
+    sizes that all strides divide, logits are invariant to every circular shift."""
+    init: str | None = None
+    """How the kernels of convolutions and hidden dense layers are drawn; None is He normal, or LeCun normal before tanh
+    and sigmoid. The last dense layer's is LeCun normal."""
+    rank: int = 2
+    """Spatial axes of a map."""
 
     def __post_init__(self) -> None:
-        for name, known in (("norm", NORMS), ("pool", (*POOLS, *SAMPLERS))):
-            if getattr(self, name) not in known:
-                raise ValueError(unknown(name, getattr(self, name), known))
+        known = (("norm", NORMS), ("pool", (*POOLS, "stride", *SAMPLERS)), ("init", nn.INITIALIZERS))
+        for name, values in known:
+            if getattr(self, name) is not None:
+                one_of(name, getattr(self, name), values)
+
+    def without_pools(self) -> None:
+        """Refuse what a model cannot use that has strided convolutions and no pools."""
+        one_of("pool", self.pool, ("stride", *SAMPLERS))
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Spatial axes of a map."""
+        return tuple(range(-1 - self.rank, -1))
+
+    @property
+    def kernel_init(self) -> nn.Initializer:
+        """How kernels are drawn."""
+        if self.init is not None:
+            return nn.INITIALIZERS[self.init]
+        return nn.lecun_normal if self.activation in SATURATING else nn.he_normal
 
     def conv(
-        self, in_channels: int, out_channels: int, size: int, *, padding: int, strides: int = 1, rngs: nnx.Rngs
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: int,
+        *,
+        padding: win.Padding,
+        strides: int = 1,
+        groups: int = 1,
+        use_bias: bool | None = None,
+        rngs: nnx.Rngs,
     ) -> nn.Conv:
-        """Return a `size` x `size` convolution."""
+        """Return a convolution of windows of `size` along each axis."""
         return nn.Conv(
             in_channels,
             out_channels,
-            (size, size),
+            (size,) * self.rank,
             strides=strides,
             padding=padding,
             padding_mode=self.padding_mode,
-            use_bias=self.norm == "none",
-            kernel_init=kernel_init(self.activation),
+            groups=groups,
+            use_bias=self.norm == "none" if use_bias is None else use_bias,
+            kernel_init=self.kernel_init,
             rngs=rngs,
         )
 
-    def normalize(self, channels: int) -> nn.Module:
+    def normalize(self, channels: int, *, epsilon: float = 1e-5) -> nn.Module:
         """Return a norm; a group has at least 4 channels, and there are at most 32 groups."""
         if self.norm == "none":
             return nn.Identity()
         if self.norm == "group":
-            return nn.GroupNorm(channels, groups=1 if channels % 4 else math.gcd(32, channels // 4))
-        return {"batch": nn.BatchNorm, "layer": nn.LayerNorm}[self.norm](channels)
+            groups = 1 if channels % 4 else math.gcd(32, channels // 4)
+            return nn.GroupNorm(channels, groups=groups, epsilon=epsilon, spatial_axes=self.axes)
+        return {"batch": nn.BatchNorm, "layer": nn.LayerNorm}[self.norm](channels, epsilon=epsilon)
 
     def activate(self) -> nn.Activation:
         """Return a nonlinearity."""
@@ -80,128 +121,87 @@ class Style:
         return self.pool in SAMPLERS
 
     def sample(self, strides: int) -> nn.Module:
-        """Return a layer that keeps one position in `strides` x `strides`."""
+        """Return a layer that keeps one position in `strides` along each axis."""
         if self.pool == "polyphase":
-            return nn.PolyphasePool(strides=strides)
-        return nn.BlurPool(strides=strides, padding_mode=self.padding_mode)
+            return nn.PolyphasePool(strides=strides, spatial_axes=self.axes)
+        return nn.BlurPool(strides=strides, padding_mode=self.padding_mode, spatial_axes=self.axes)
 
-    def reduce(self, size: int, *, strides: int | None = None, padding: int = 0) -> nn.Module:
-        """Return a `size` x `size` pool; before a sampler, the maximum at every position."""
+    def reduce(
+        self, size: int, channels: int, *, strides: int | None = None, padding: int = 0, rngs: nnx.Rngs
+    ) -> nn.Module:
+        """Return a pool of windows of `size`, or its convolution; before a sampler, the maximum at every position."""
+        if self.pool == "stride":
+            return self.unit(channels, channels, size, strides=strides or size, padding=padding, rngs=rngs)
+        window = (size,) * self.rank
         if not self.samples:
-            return POOLS[self.pool]((size, size), strides=strides, padding=padding, padding_mode=self.padding_mode)
+            return POOLS[self.pool](window, strides=strides, padding=padding, padding_mode=self.padding_mode)
         # A circle must stay whole, and so must sizes that the strides divide; else the output keeps the plain pool's.
         whole = self.padding_mode == "circular" or self.pool == "polyphase"
-        dense = nn.MaxPool(
-            (size, size), strides=1, padding="SAME" if whole else padding, padding_mode=self.padding_mode
-        )
+        dense = nn.MaxPool(window, strides=1, padding="SAME" if whole else padding, padding_mode=self.padding_mode)
         return nn.Sequential(max=dense, sample=self.sample(strides or size))
 
-    def unit(self, in_channels: int, out_channels: int, *, rngs: nnx.Rngs) -> nn.Sequential:
-        """Return a 3x3 convolution that keeps the map's size, its norm and its activation."""
-        return nn.Sequential(
-            conv=self.conv(in_channels, out_channels, 3, padding=1, rngs=rngs),
-            norm=self.normalize(out_channels),
-            activation=self.activate(),
-        )
+    def unit(
+        self,
+        in_channels: int,
+        out_channels: int,
+        size: int = 3,
+        *,
+        strides: int = 1,
+        padding: int | None = None,
+        groups: int = 1,
+        activated: bool = True,
+        rngs: nnx.Rngs,
+    ) -> nn.Sequential:
+        """Return a convolution, its norm and its activation; a sampler, which has the strides. None keeps sizes."""
+        sampled = self.samples and strides > 1
+        layers: dict[str, nn.Module] = {
+            "conv": self.conv(
+                in_channels,
+                out_channels,
+                size,
+                strides=1 if sampled else strides,
+                padding="SAME" if sampled else size // 2 if padding is None else padding,
+                groups=groups,
+                rngs=rngs,
+            ),
+            "norm": self.normalize(out_channels),
+        }
+        if activated:
+            layers["activation"] = self.activate()
+        if sampled:
+            layers["sample"] = self.sample(strides)
+        return nn.Sequential(**layers)
 
 
-def kernel_init(activation: str) -> nn.Initializer:
-    """Return how kernels before an activation are drawn.
-
-    Args:
-        activation: Its name.
-
-    Returns:
-        LeCun normal for one that saturates, else He normal.
-
-    Example:
-        >>> kernel_init("relu").__name__, kernel_init("tanh").__name__
-        ('he_normal', 'lecun_normal')
-    """
-    return nn.lecun_normal if activation in SATURATING else nn.he_normal
-
-
-class Residual(nn.Sequential):
-    """Add a shortcut to a body of layers: `activation(body(x) + shortcut(x))`.
-
-    Args:
-        shortcut: Brings the input to the body's output shape.
-        activation: Follows the sum.
-        **body: Layers by name.
-
-    Example:
-        >>> Residual(shortcut=nn.Identity(), activation=nn.Activation("relu"), double=nn.Activation(lambda x: 2 * x))(
-        ...     jnp.array([-1.0, 1.0])
-        ... ).tolist()
-        [0.0, 3.0]
-
-    Reference:
-        He et al., "Deep residual learning for image recognition", 2016.
-    """
-
-    def __init__(self, *, shortcut: nn.Module, activation: nn.Module, **body: nn.Module):
-        super().__init__(**body)
-        self.shortcut = shortcut
-        self.activation = activation
-
-    def __call__(self, x: Array, *, training: bool = False, key: Array | None = None) -> Array:
-        y = super().__call__(x, training=training, key=key)
-        return self.activation(y + self.shortcut(x, training=training))
-
-
-class PolyphaseResidual(Residual):
-    """A residual whose body and shortcut are sampled at the same phase, which the block's input chooses.
-
-    So their sum is equivariant, up to a roll, as each of them is: what is computed of the input looks the same from two
-    positions wherever the input does, so that even where two phases tie, either gives the same sum but for a roll.
-
-    Args:
-        shortcut: Brings the sampled input to the body's output shape.
-        activation: Follows the sum.
-        **body: Layers by name, one of them `sample`.
-
-    Example:
-        >>> block = PolyphaseResidual(
-        ...     shortcut=nn.Identity(), activation=nn.Identity(),
-        ...     double=nn.Activation(lambda x: 2 * x), sample=nn.PolyphasePool(),
-        ... )
-        >>> block(jnp.ones((4, 4, 1))).ravel().tolist()
-        [3.0, 3.0, 3.0, 3.0]
-    """
-
-    sample: nn.PolyphasePool
-
-    def __call__(self, x: Array, *, training: bool = False, key: Array | None = None) -> Array:
-        shortcut, index = self.sample.choose(x)
-        keys = [None] * len(self.names) if key is None else jax.random.split(key, len(self.names))
-        for name, key in zip(self.names, keys, strict=True):
-            layer = getattr(self, name)
-            options = {"index": index} if layer is self.sample else {}
-            x = layer(x, training=training, key=key, **options)
-        return self.activation(x + self.shortcut(shortcut, training=training))
+PLAIN = Style()
+"""Every choice at its default."""
 
 
 def network(
     trunk: Mapping[str, nn.Module],
     input_shape: Sequence[int],
-    num_classes: int,
+    num_classes: int | None,
     *,
     head: str,
+    style: Style = PLAIN,
     dropout: float = 0.0,
     hidden: Sequence[int] = (),
-    activation: str = "relu",
+    every: bool = False,
+    normalize: Callable[[int], nn.Module] | None = None,
     rngs: nnx.Rngs,
 ) -> nn.Sequential:
     """Put a classifier on a trunk of layers that gives maps.
 
     Args:
         trunk: Layers by name, first to last.
-        input_shape: `(height, width, channels)` of an image: what `head` "flatten" fits the dense layers to.
-        num_classes: Outputs.
+        input_shape: `(*spatial, channels)` of an image: what `head` "flatten" fits the dense layers to.
+        num_classes: Outputs; None where the trunk's last channels are the classes, and `head` a global pool.
         head: How the last maps become a vector: `flatten` (all of them), or global `avg` or `max`.
+        style: Its `activation` follows hidden layers, which it draws.
         dropout: Share of features dropped before the last dense layer in training.
         hidden: Units of the dense layers before the last.
-        activation: Follows those.
+        every: Drop after every hidden layer, not the last alone.
+        normalize: Makes a norm of so many features, before the dense layers.
         rngs: Draws the kernels.
 
     Returns:
@@ -215,20 +215,25 @@ def network(
         >>> net.head.dense.kernel.shape
         (12, 10)
     """
-    if head not in HEADS:
-        raise ValueError(unknown("head", head, HEADS))
+    one_of("head", head, HEADS if num_classes else HEADS[1:])
+    axes = tuple(range(-len(input_shape), -1))
     body = nn.Sequential(**trunk)
     maps = jax.eval_shape(lambda x: body(x), jax.ShapeDtypeStruct(tuple(input_shape), jnp.float32)).shape
     layers: dict[str, nn.Module] = {}
     if head == "flatten":
-        layers["flatten"], features = nn.Flatten(), math.prod(maps)
+        layers["flatten"], features = nn.Flatten(spatial_axes=axes), math.prod(maps)
     else:
-        layers["pool"], features = nn.GlobalPool(head), maps[-1]
+        layers["pool"], features = nn.GlobalPool(head, spatial_axes=axes), maps[-1]
+    if normalize:
+        layers["norm"] = normalize(features)
     for i, units in enumerate(hidden, 1):
-        layers[f"dense{i}"] = nn.Dense(features, units, kernel_init=kernel_init(activation), rngs=rngs)
-        layers[f"activation{i}"] = nn.Activation(activation)
+        layers[f"dense{i}"] = nn.Dense(features, units, kernel_init=style.kernel_init, rngs=rngs)
+        layers[f"activation{i}"] = style.activate()
+        if dropout and every and i < len(hidden):
+            layers[f"dropout{i}"] = nn.Dropout(dropout)
         features = units
     if dropout:
         layers["dropout"] = nn.Dropout(dropout)
-    layers["dense"] = nn.Dense(features, num_classes, rngs=rngs)
+    if num_classes:
+        layers["dense"] = nn.Dense(features, num_classes, rngs=rngs)
     return nn.Sequential(**trunk, head=nn.Sequential(**layers))

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from flax import nnx
 
 from jaxcnn import nn
-from jaxcnn.config import unknown
-from jaxcnn.models.blocks import Style, kernel_init
+from jaxcnn.models.blocks import PLAIN, Style, one_of
 from jaxcnn.models.small_cnn import MAX_STAGES, SMALLEST_MAP
 from jaxcnn.nn.pool import GLOBAL_POOLS
 
@@ -18,12 +17,9 @@ def group_cnn(
     num_classes: int,
     input_shape: Sequence[int],
     rngs: nnx.Rngs,
+    style: Style = PLAIN,
     group: str = "p4",
     width: int = 16,
-    padding_mode: str = "zeros",
-    norm: str = "batch",
-    activation: str = "relu",
-    pool: str = "max",
     head: str = "avg",
     dropout: float = 0.0,
 ) -> nn.Sequential:
@@ -40,10 +36,8 @@ def group_cnn(
         rngs: Draws the kernels.
         group: `p4`, four turns, or `p4m`, with mirrors.
         width: Channels of the first stage, for each element; they double from stage to stage.
-        padding_mode: What lies beyond the border of a map.
-        norm: Normalisation after a convolution: batch, group, layer or none; statistics are shared by all elements.
-        activation: Nonlinearity.
-        pool: How maps are made smaller: max or avg.
+        style: The choices that all convolutional models share; pools are max or avg, a norm's statistics are shared by
+            all elements, and there is no `init` dirac.
         head: What the dense layer reads: the global `avg` or `max` of the last maps.
         dropout: Share of features dropped before the dense layer in training.
 
@@ -61,9 +55,9 @@ def group_cnn(
     Reference:
         Cohen and Welling, "Group equivariant convolutional networks", 2016.
     """
-    style = Style(padding_mode, norm, activation, pool)
-    if head not in GLOBAL_POOLS:
-        raise ValueError(unknown("head", head, GLOBAL_POOLS))
+    if style.init == "dirac":
+        raise ValueError("`init` (='dirac') is not for group_cnn, whose kernels have an axis of elements")
+    one_of("head", head, GLOBAL_POOLS)
 
     def unit(layer: type[nn.GroupLiftConv], inputs: int, outputs: int) -> nn.Sequential:
         conv = layer(
@@ -72,9 +66,9 @@ def group_cnn(
             (3, 3),
             group=group,
             padding=1,
-            padding_mode=padding_mode,
-            use_bias=norm == "none",
-            kernel_init=kernel_init(activation),
+            padding_mode=style.padding_mode,
+            use_bias=style.norm == "none",
+            kernel_init=style.kernel_init,
             rngs=rngs,
         )
         return nn.Sequential(conv=conv, norm=normalize(style, outputs), activation=style.activate())
@@ -87,7 +81,7 @@ def group_cnn(
         units = {"unit1": unit(nn.GroupConv if stage > 1 else nn.GroupLiftConv, channels, width)}
         if stage > 1:
             units["unit2"] = unit(nn.GroupConv, width, width)
-        layers[f"stage{stage}"] = nn.Sequential(**units, pool=nn.CentredPool(pool))
+        layers[f"stage{stage}"] = nn.Sequential(**units, pool=nn.CentredPool(style.pool))
         side, channels, width = -(-side // 2), width, 2 * width
     last: dict[str, nn.Module] = {"pool": nn.GlobalPool(head, spatial_axes=AXES)}
     if dropout:

@@ -7,23 +7,22 @@ from flax import nnx
 from jaxcnn import nn
 from jaxcnn.models.blocks import Style, network
 
+UNNORMALIZED = Style(norm="none")
+
 
 def lenet5(
     *,
     num_classes: int,
     input_shape: Sequence[int],
     rngs: nnx.Rngs,
+    style: Style = UNNORMALIZED,
     padding: int | None = None,
-    padding_mode: str = "zeros",
-    norm: str = "none",
-    activation: str = "relu",
-    pool: str = "max",
     head: str = "flatten",
     dropout: float = 0.0,
 ) -> nn.Sequential:
     """Build two 5x5 convolutions with pools, and three dense layers: 6, 16, 120, 84.
 
-    61,706 parameters at 32x32x1 and 10 classes. The defaults are today's: `activation="tanh"` and `pool="avg"` give
+    61,706 parameters at 32x32x1 and 10 classes. The defaults are today's: activation tanh and pool avg give
     1998's (but for its trained pools, partial connections and Euclidean outputs).
 
     Args:
@@ -31,10 +30,7 @@ def lenet5(
         input_shape: `(height, width, channels)` of an image, at least 12x12 without padding.
         rngs: Draws the kernels.
         padding: Of the first convolution; None means 2 for 28x28 images, as LeCun padded MNIST to 32x32, else 0.
-        padding_mode: What lies beyond the border of a map.
-        norm: Normalisation after a convolution: batch, group, layer or none.
-        activation: Nonlinearity.
-        pool: How maps are made smaller: max or avg.
+        style: The choices that all convolutional models share.
         head: What the dense layers read: `flatten` (all of the last maps), or their global `avg` or `max`.
         dropout: Share of features dropped before the last dense layer in training.
 
@@ -54,16 +50,15 @@ def lenet5(
     """
     if padding is None:
         padding = 2 if tuple(input_shape[:2]) == (28, 28) else 0
-    style = Style(padding_mode, norm, activation, pool)
     trunk = {
         "conv1": style.conv(input_shape[-1], 6, 5, padding=padding, rngs=rngs),
         "norm1": style.normalize(6),
         "activation1": style.activate(),
-        "pool1": style.reduce(2),
+        "pool1": style.reduce(2, 6, rngs=rngs),
         "conv2": style.conv(6, 16, 5, padding=0, rngs=rngs),
         "norm2": style.normalize(16),
         "activation2": style.activate(),
-        "pool2": style.reduce(2),
+        "pool2": style.reduce(2, 16, rngs=rngs),
     }
     return network(
         trunk,
@@ -71,7 +66,7 @@ def lenet5(
         num_classes,
         head=head,
         hidden=(120, 84),
-        activation=activation,
+        style=style,
         dropout=dropout,
         rngs=rngs,
     )

@@ -13,7 +13,7 @@ def linear(*, num_classes: int, input_shape: Sequence[int], rngs: nnx.Rngs) -> n
 
     Args:
         num_classes: Outputs.
-        input_shape: `(height, width, channels)` of an image.
+        input_shape: `(*spatial, channels)` of an image.
         rngs: Draws the kernel.
 
     Returns:

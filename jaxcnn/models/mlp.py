@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from flax import nnx
 
 from jaxcnn import nn
-from jaxcnn.models.blocks import network
+from jaxcnn.models.blocks import Style, network
 
 
 def mlp(
@@ -16,17 +16,19 @@ def mlp(
     width: int = 128,
     depth: int = 2,
     activation: str = "relu",
+    init: str | None = None,
     dropout: float = 0.0,
 ) -> nn.Sequential:
     """Build hidden dense layers between the pixels and the classes.
 
     Args:
         num_classes: Outputs.
-        input_shape: `(height, width, channels)` of an image.
+        input_shape: `(*spatial, channels)` of an image.
         rngs: Draws the kernels.
         width: Units of a hidden layer.
         depth: Hidden layers.
         activation: Nonlinearity.
+        init: How the kernels of hidden layers are drawn (None: He normal, or LeCun normal before tanh and sigmoid).
         dropout: Share of features dropped before the last dense layer in training.
 
     Returns:
@@ -48,7 +50,7 @@ def mlp(
         num_classes,
         head="flatten",
         hidden=(width,) * depth,
-        activation=activation,
+        style=Style(activation=activation, init=init),
         dropout=dropout,
         rngs=rngs,
     )

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from flax import nnx
 
 from jaxcnn import nn
-from jaxcnn.models.blocks import Residual, Style, network
+from jaxcnn.models.blocks import PLAIN, Style, network
+from jaxcnn.models.residual import add, rates
 
 
 def resnet9(
@@ -13,13 +14,12 @@ def resnet9(
     num_classes: int,
     input_shape: Sequence[int],
     rngs: nnx.Rngs,
+    style: Style = PLAIN,
     width: int = 64,
-    padding_mode: str = "zeros",
-    norm: str = "batch",
-    activation: str = "relu",
-    pool: str = "max",
     head: str = "max",
     dropout: float = 0.0,
+    drop_path: float = 0.0,
+    residual: bool = True,
 ) -> nn.Sequential:
     """Build eight 3x3 convolutions, four of them in two residuals, three 2x2 pools, and a dense layer.
 
@@ -31,14 +31,11 @@ def resnet9(
         input_shape: `(height, width, channels)` of an image, at least 8x8.
         rngs: Draws the kernels.
         width: Channels of the first convolution.
-        padding_mode: What lies beyond the border of a map.
-        norm: Normalisation after a convolution: batch, group, layer or none.
-        activation: Nonlinearity.
-        pool: How maps are made smaller: max or avg; `blur` and `polyphase` take the maximum at every position, and
-            then sample by `F.blur_pool` or `F.polyphase_pool`. With `padding_mode` circular, a global head and sizes
-            that are even before every pool, `polyphase` makes the logits invariant to every circular shift.
+        style: The choices that all convolutional models share.
         head: What the dense layer reads: global `max` or `avg`, or `flatten` (all of the last maps).
         dropout: Share of features dropped before the dense layer in training.
+        drop_path: Probability that training drops the second residual's body; the first's is never dropped.
+        residual: Add the shortcuts; without, it is the plain network of the same depth.
 
     Returns:
         The network.
@@ -54,21 +51,21 @@ def resnet9(
     Reference:
         Page, "How to train your ResNet", 2018.
     """
-    style = Style(padding_mode, norm, activation, pool)
+    chances = iter(rates(drop_path, 2, residual=residual))
 
-    def residual(channels: int) -> Residual:
+    def double(channels: int) -> nn.Sequential:
         units = {name: style.unit(channels, channels, rngs=rngs) for name in ("unit1", "unit2")}
-        return Residual(shortcut=nn.Identity(), activation=nn.Identity(), **units)
+        return add(units, nn.Identity(), nn.Identity(), style=style, residual=residual, rate=next(chances))
 
     trunk = {
         "unit1": style.unit(input_shape[-1], width, rngs=rngs),
         "unit2": style.unit(width, 2 * width, rngs=rngs),
-        "pool1": style.reduce(2),
-        "residual1": residual(2 * width),
+        "pool1": style.reduce(2, 2 * width, rngs=rngs),
+        "residual1": double(2 * width),
         "unit3": style.unit(2 * width, 4 * width, rngs=rngs),
-        "pool2": style.reduce(2),
+        "pool2": style.reduce(2, 4 * width, rngs=rngs),
         "unit4": style.unit(4 * width, 8 * width, rngs=rngs),
-        "pool3": style.reduce(2),
-        "residual2": residual(8 * width),
+        "pool3": style.reduce(2, 8 * width, rngs=rngs),
+        "residual2": double(8 * width),
     }
-    return network(trunk, input_shape, num_classes, head=head, dropout=dropout, rngs=rngs)
+    return network(trunk, input_shape, num_classes, head=head, style=style, dropout=dropout, rngs=rngs)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from flax import nnx
 
 from jaxcnn import nn
-from jaxcnn.models.blocks import Style, network
+from jaxcnn.models.blocks import PLAIN, Style, network
 
 MAX_STAGES = 3
 SMALLEST_MAP = 4
@@ -16,11 +16,8 @@ def small_cnn(
     num_classes: int,
     input_shape: Sequence[int],
     rngs: nnx.Rngs,
+    style: Style = PLAIN,
     width: int = 32,
-    padding_mode: str = "zeros",
-    norm: str = "batch",
-    activation: str = "relu",
-    pool: str = "max",
     head: str = "flatten",
     dropout: float = 0.0,
 ) -> nn.Sequential:
@@ -35,12 +32,7 @@ def small_cnn(
         input_shape: `(height, width, channels)` of an image.
         rngs: Draws the kernels.
         width: Channels of the first stage.
-        padding_mode: What lies beyond the border of a map.
-        norm: Normalisation after a convolution: batch, group, layer or none.
-        activation: Nonlinearity.
-        pool: How maps are made smaller: max or avg; `blur` and `polyphase` take the maximum at every position, and
-            then sample by `F.blur_pool` or `F.polyphase_pool`. With `padding_mode` circular, a global head and sizes
-            that are even before every pool, `polyphase` makes the logits invariant to every circular shift.
+        style: The choices that all convolutional models share.
         head: What the dense layer reads: `flatten` (all of the last maps), or their global `avg` or `max`.
         dropout: Share of features dropped before the dense layer in training.
 
@@ -55,7 +47,6 @@ def small_cnn(
         >>> net.stage2.unit2.conv.kernel.shape, net.head.dense.kernel.shape
         ((3, 3, 32, 32), (128, 10))
     """
-    style = Style(padding_mode, norm, activation, pool)
     trunk: dict[str, nn.Module] = {}
     side, channels = min(input_shape[:2]), input_shape[-1]
     for stage in range(1, MAX_STAGES + 1):
@@ -64,6 +55,6 @@ def small_cnn(
         layers: dict[str, nn.Module] = {"unit1": style.unit(channels, width, rngs=rngs)}
         if stage > 1:
             layers["unit2"] = style.unit(width, width, rngs=rngs)
-        trunk[f"stage{stage}"] = nn.Sequential(**layers, pool=style.reduce(2))
+        trunk[f"stage{stage}"] = nn.Sequential(**layers, pool=style.reduce(2, width, rngs=rngs))
         side, channels, width = side // 2, width, 2 * width
-    return network(trunk, input_shape, num_classes, head=head, dropout=dropout, rngs=rngs)
+    return network(trunk, input_shape, num_classes, head=head, style=style, dropout=dropout, rngs=rngs)

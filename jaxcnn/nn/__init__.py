@@ -3,17 +3,20 @@
 from jaxcnn.nn.activation import Activation, Identity
 from jaxcnn.nn.conv import Conv, ConvTranspose, DepthwiseConv
 from jaxcnn.nn.dense import Dense, Flatten
-from jaxcnn.nn.dropout import Dropout
+from jaxcnn.nn.dropout import Dropout, DropPath
 from jaxcnn.nn.functionalize import functionalize, split
 from jaxcnn.nn.group import CentredPool, GroupConv, GroupLiftConv, GroupPool
-from jaxcnn.nn.initializers import Initializer, he_normal, lecun_normal
+from jaxcnn.nn.initializers import INITIALIZERS, Initializer, dirac, he_normal, lecun_normal, orthogonal, scaled
 from jaxcnn.nn.module import Module
 from jaxcnn.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from jaxcnn.nn.pool import AdaptivePool, AvgPool, GlobalPool, LpPool, MaxPool, MinPool
 from jaxcnn.nn.resample import AntialiasedActivation, BlurPool, PolyphasePool
+from jaxcnn.nn.scale import Scale
+from jaxcnn.nn.select import freeze, path_of, select
 from jaxcnn.nn.sequential import Sequential
 
 __all__ = [
+    "INITIALIZERS",
     "Activation",
     "AdaptivePool",
     "AntialiasedActivation",
@@ -25,6 +28,7 @@ __all__ = [
     "ConvTranspose",
     "Dense",
     "DepthwiseConv",
+    "DropPath",
     "Dropout",
     "Flatten",
     "GlobalPool",
@@ -41,9 +45,16 @@ __all__ = [
     "MinPool",
     "Module",
     "PolyphasePool",
+    "Scale",
     "Sequential",
+    "dirac",
+    "freeze",
     "functionalize",
     "he_normal",
     "lecun_normal",
+    "orthogonal",
+    "path_of",
+    "scaled",
+    "select",
     "split",
 ]

@@ -10,6 +10,7 @@ from jaxcnn.nn.module import Module
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
     "gelu": jax.nn.gelu,
     "silu": jax.nn.silu,
     "tanh": jax.numpy.tanh,
@@ -22,7 +23,7 @@ class Activation(Module):
     """Apply an elementwise function.
 
     Args:
-        function: `relu`, `gelu`, `silu`, `tanh`, `sigmoid`, or any function of one array.
+        function: `relu`, `relu6`, `gelu`, `silu`, `tanh`, `sigmoid`, or any function of one array.
 
     Raises:
         ValueError: An unknown name.

@@ -65,7 +65,7 @@ class Conv(Module):
         window = win.window_sizes(window)
         shape = (*window, in_channels // groups, out_channels)
         self.kernel = nnx.Param(kernel_init(rngs.params(), shape, jnp.float32))
-        self.bias = nnx.Param(jnp.zeros(out_channels)) if use_bias else None
+        self.bias = nnx.Param(jnp.zeros(out_channels, jnp.float32)) if use_bias else None
         self.strides = strides
         self.padding = padding
         self.padding_mode = padding_mode

@@ -46,7 +46,7 @@ class Dense(Module):
         win.per_axis("in_features", in_features, 1)
         win.per_axis("out_features", out_features, 1)
         self.kernel = nnx.Param(kernel_init(rngs.params(), (in_features, out_features), jnp.float32))
-        self.bias = nnx.Param(jnp.zeros(out_features)) if use_bias else None
+        self.bias = nnx.Param(jnp.zeros(out_features, jnp.float32)) if use_bias else None
 
     def __call__(self, x: Array, *, training: bool = False, key: Array | None = None) -> Array:
         return F.dense(x, cast(self.kernel, x), cast(self.bias, x))

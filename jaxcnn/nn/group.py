@@ -78,7 +78,7 @@ class GroupLiftConv(Module):
             raise ValueError(f"`window` (={window}) must be a square, such as (3, 3): it is turned by quarters")
         shape = (*window, *self.elements(group), in_channels, out_channels)
         self.kernel = nnx.Param(kernel_init(rngs.params(), shape, jnp.float32))
-        self.bias = nnx.Param(jnp.zeros(out_channels)) if use_bias else None
+        self.bias = nnx.Param(jnp.zeros(out_channels, jnp.float32)) if use_bias else None
         self.group = group
         self.options: dict[str, Any] = {
             "strides": strides, "padding": padding, "padding_mode": padding_mode, "dilation": dilation,

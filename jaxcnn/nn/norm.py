@@ -20,8 +20,8 @@ class _Norm(Module):
 
     def __init__(self, channels: int, *, epsilon: float = 1e-5):
         win.per_axis("channels", channels, 1)
-        self.scale = nnx.Param(jnp.ones(channels))
-        self.offset = nnx.Param(jnp.zeros(channels))
+        self.scale = nnx.Param(jnp.ones(channels, jnp.float32))
+        self.offset = nnx.Param(jnp.zeros(channels, jnp.float32))
         self.epsilon = epsilon
 
 
@@ -43,6 +43,7 @@ class BatchNorm(_Norm):
         offset: `(channels,)`, float32; starts at 0.
         mean: Statistic, `(channels,)`, float32; starts at 0.
         variance: Statistic, `(channels,)`, float32; starts at 1.
+        frozen: Whether training is as evaluation; see `freeze`.
 
     Example:
         >>> norm = BatchNorm(2)
@@ -61,10 +62,11 @@ class BatchNorm(_Norm):
         axis_names: Sequence[str] = ("data", "model"),
     ):
         super().__init__(channels, epsilon=epsilon)
-        self.mean = nnx.BatchStat(jnp.zeros(channels))
-        self.variance = nnx.BatchStat(jnp.ones(channels))
+        self.mean = nnx.BatchStat(jnp.zeros(channels, jnp.float32))
+        self.variance = nnx.BatchStat(jnp.ones(channels, jnp.float32))
         self.momentum = momentum
         self.axis_names = tuple(axis_names)
+        self.frozen = False
 
     def __call__(
         self,
@@ -74,6 +76,7 @@ class BatchNorm(_Norm):
         key: Array | None = None,
         activation: str | None = None,
     ) -> Array:
+        training = training and not self.frozen
         manual = jax.sharding.get_abstract_mesh().manual_axes
         y, mean, variance = F.batch_norm(
             x,

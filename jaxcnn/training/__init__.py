@@ -1,10 +1,19 @@
 """Training and evaluation of any pure network, as compiled programs."""
 
-from jaxcnn.training.augment import make_augment, random_crop, random_flip, random_translate
+from jaxcnn.training.accumulate import gradient
+from jaxcnn.training.augment import make_augment
+from jaxcnn.training.augment_colour import random_colour
+from jaxcnn.training.augment_mixing import random_cutmix, random_cutout, random_mixup
+from jaxcnn.training.augment_moves import alternating_flip, random_crop, random_flip, random_translate
+from jaxcnn.training.augment_randaugment import random_operations
+from jaxcnn.training.augment_warps import random_resized_crop, random_rotation
+from jaxcnn.training.balanced import balanced_order
+from jaxcnn.training.batch import Augment, Batch, on_inputs
 from jaxcnn.training.errors import NonFiniteLossError, OutOfMemoryError, explain_out_of_memory
 from jaxcnn.training.evaluate import make_evaluate, make_predict
 from jaxcnn.training.events import Chunk, Compiled, Epoch, Progress, Stopped
 from jaxcnn.training.feed import Feed, resident, steps_that_fit, streamed
+from jaxcnn.training.lookahead import lookahead
 from jaxcnn.training.loop import epochs
 from jaxcnn.training.losses import (
     balanced_class_weights,
@@ -15,13 +24,15 @@ from jaxcnn.training.losses import (
     sigmoid_binary_cross_entropy,
 )
 from jaxcnn.training.mesh import check_batch, make_mesh, place, rows
-from jaxcnn.training.metrics import accuracy, confusion_matrix, per_class_accuracy, top_k_accuracy
+from jaxcnn.training.metrics import accuracy, confusion_matrix, label_accuracy, per_class_accuracy, top_k_accuracy
 from jaxcnn.training.optimizers import kernels, make_optimizer
 from jaxcnn.training.schedules import make_schedule
 from jaxcnn.training.state import TrainState, create_state
 from jaxcnn.training.steps import epoch_order, make_train_steps, steps_per_epoch
 
 __all__ = [
+    "Augment",
+    "Batch",
     "Chunk",
     "Compiled",
     "Epoch",
@@ -32,7 +43,9 @@ __all__ = [
     "Stopped",
     "TrainState",
     "accuracy",
+    "alternating_flip",
     "balanced_class_weights",
+    "balanced_order",
     "check_batch",
     "check_labels",
     "confusion_matrix",
@@ -41,7 +54,10 @@ __all__ = [
     "epoch_order",
     "epochs",
     "explain_out_of_memory",
+    "gradient",
     "kernels",
+    "label_accuracy",
+    "lookahead",
     "make_augment",
     "make_evaluate",
     "make_loss",
@@ -51,10 +67,18 @@ __all__ = [
     "make_schedule",
     "make_train_steps",
     "mean_squared_error",
+    "on_inputs",
     "per_class_accuracy",
     "place",
+    "random_colour",
     "random_crop",
+    "random_cutmix",
+    "random_cutout",
     "random_flip",
+    "random_mixup",
+    "random_operations",
+    "random_resized_crop",
+    "random_rotation",
     "random_translate",
     "resident",
     "rows",

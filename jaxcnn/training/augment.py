@@ -1,169 +1,94 @@
-"""Random changes of images: pure in (key, images), one draw an image, dtype kept."""
+"""The random changes that a config asks for, as one function of (key, batch)."""
 
-from collections.abc import Callable
+import math
+from functools import partial
 
 import jax
-import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Num
 
-from jaxcnn.config import AugmentConfig
+from jaxcnn.config import AugmentConfig, unknown
+from jaxcnn.training.augment_colour import random_colour
+from jaxcnn.training.augment_mixing import random_cutmix, random_cutout, random_mixup
+from jaxcnn.training.augment_moves import alternating_flip, random_crop, random_flip, random_translate
+from jaxcnn.training.augment_randaugment import random_operations
+from jaxcnn.training.augment_warps import random_resized_crop, random_rotation
+from jaxcnn.training.batch import Augment, Batch, on_inputs
 
-Augment = Callable[[Array, Array], Array]
-"""`augment(key, images) -> images`, on raw images."""
-
-
-def random_flip(
-    key: Array, images: Num[Array, "batch height width channels"]
-) -> Num[Array, "batch height width channels"]:
-    """Mirror each image left to right with probability 1/2.
-
-    Args:
-        key: Random key.
-        images: `(batch, height, width, channels)`.
-
-    Returns:
-        Images of the same shape and dtype.
-
-    Raises:
-        ValueError: Images of another rank.
-
-    Example:
-        >>> import jax
-        >>> images = jax.numpy.arange(6).reshape(2, 1, 3, 1)
-        >>> random_flip(jax.random.key(1), images).squeeze((1, 3)).tolist()
-        [[2, 1, 0], [3, 4, 5]]
-    """
-    _check(images, 0)
-    batch, height, width, _ = images.shape
-    mirrored = jax.random.bernoulli(key, shape=(batch, 1))
-    columns = jnp.where(mirrored, jnp.arange(width)[::-1], jnp.arange(width))
-    return _gather(images, jnp.arange(height)[None], columns)
+_LIMITS = {
+    "resized_crop": (0.01, 1), "crop": (0, math.inf), "translate": (0, math.inf), "rotate": (0, 180),
+    "brightness": (0, 1), "contrast": (0, 1), "saturation": (0, 1), "hue": (0, 0.5),
+    "randaugment": (0, math.inf), "magnitude": (0, 30), "cutout": (0, math.inf),
+    "mixup": (0, math.inf), "cutmix": (0, math.inf),
+}  # fmt: skip
+_FLIPS = ("none", "random", "alternating")
 
 
-def random_crop(
-    key: Array, images: Num[Array, "batch height width channels"], *, pixels: int
-) -> Num[Array, "batch height width channels"]:
-    """Pad each image by reflection and crop it to its size at random.
-
-    The reflection does not repeat the border pixel. Each of the (2 pixels + 1)^2 crops is equally likely.
-
-    Args:
-        key: Random key.
-        images: `(batch, height, width, channels)`.
-        pixels: Padding on each side, below the height and the width.
-
-    Returns:
-        Images of the same shape and dtype.
-
-    Raises:
-        ValueError: Images of another rank, or `pixels` negative or not below the size.
-
-    Example:
-        >>> import jax
-        >>> images = jax.numpy.arange(4).reshape(1, 1, 4, 1).repeat(4, axis=1)
-        >>> random_crop(jax.random.key(0), images, pixels=1)[0, 0, :, 0].tolist()
-        [1, 0, 1, 2]
-    """
-    rows, columns = _moved(key, images, pixels)
-    return _gather(images, _reflected(rows, images.shape[1]), _reflected(columns, images.shape[2]))
-
-
-def random_translate(
-    key: Array, images: Num[Array, "batch height width channels"], *, pixels: int
-) -> Num[Array, "batch height width channels"]:
-    """Shift each image at random, zeros moving in: the zeros of the raw image, before any normalisation.
-
-    Each of the (2 pixels + 1)^2 shifts is equally likely.
-
-    Args:
-        key: Random key.
-        images: `(batch, height, width, channels)`.
-        pixels: Largest shift along an axis, below the height and the width.
-
-    Returns:
-        Images of the same shape and dtype.
-
-    Raises:
-        ValueError: Images of another rank, or `pixels` negative or not below the size.
-
-    Example:
-        >>> import jax
-        >>> images = jax.numpy.arange(1, 5).reshape(1, 1, 4, 1).repeat(4, axis=1)
-        >>> random_translate(jax.random.key(0), images, pixels=1)[0, 1, :, 0].tolist()
-        [0, 1, 2, 3]
-    """
-    rows, columns = _moved(key, images, pixels)
-    _, height, width, _ = images.shape
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
-    return jnp.where(inside[..., None], _gather(images, rows, columns), jnp.zeros((), images.dtype))
-
-
-def make_augment(config: AugmentConfig) -> Augment | None:
-    """Build the augmentation that a config asks for: crop, then translation, then flip.
+def make_augment(config: AugmentConfig, *, classes: int | None = None, white: float | None = None) -> Augment | None:
+    """Build the augmentation that a config asks for: its changes in the order of its fields.
 
     Args:
         config: Which changes, and by how much.
+        classes: Number of classes, which mixing needs where targets are labels.
+        white: The number that means white in raw images; by default 255 for bytes and 1 for floats. Black is 0.
 
     Returns:
-        `augment(key, images) -> images`, or None where the config asks for nothing.
+        `augment(key, batch) -> batch`, or None where the config asks for nothing.
 
     Raises:
-        ValueError: A negative number of pixels.
+        ValueError: A value out of range, or an unknown kind of flip.
 
     Example:
-        >>> import jax
+        >>> import jax, jax.numpy as jnp
         >>> from jaxcnn.config import AugmentConfig
-        >>> augment = make_augment(AugmentConfig(flip=True, crop=2))
-        >>> augment(jax.random.key(0), jax.numpy.zeros((5, 8, 8, 3), "uint8")).dtype.name
+        >>> augment = make_augment(AugmentConfig(flip="random", crop=2))
+        >>> augment(jax.random.key(0), Batch(jnp.zeros((5, 8, 8, 3), "uint8"), jnp.arange(5))).inputs.dtype.name
         'uint8'
     """
-    for name in ("crop", "translate"):
-        if getattr(config, name) < 0:
-            raise ValueError(f"`{name}` (={getattr(config, name)}) must not be negative")
-    changes: list[Augment] = []
-    if config.crop:
-        changes.append(lambda key, images: random_crop(key, images, pixels=config.crop))
-    if config.translate:
-        changes.append(lambda key, images: random_translate(key, images, pixels=config.translate))
-    if config.flip:
-        changes.append(random_flip)
+    _check(config)
+    colours = {name: getattr(config, name) for name in ("brightness", "contrast", "saturation", "hue")}
+    operations = {"count": config.randaugment, "magnitude": config.magnitude}
+    possible: list[tuple[bool, Augment]] = [
+        (config.resized_crop < 1, on_inputs(partial(random_resized_crop, least=config.resized_crop))),
+        (config.crop > 0, on_inputs(partial(random_crop, pixels=config.crop))),
+        (config.translate > 0, on_inputs(partial(random_translate, pixels=config.translate))),
+        (config.rotate > 0, on_inputs(partial(random_rotation, degrees=config.rotate))),
+        (config.flip == "random", on_inputs(random_flip)),
+        (config.flip == "alternating", _alternate),
+        (any(colours.values()), on_inputs(partial(random_colour, **colours, white=white))),
+        (config.randaugment > 0, on_inputs(partial(random_operations, **operations, white=white))),
+        (config.cutout > 0, on_inputs(partial(random_cutout, side=config.cutout))),
+        (config.mixup > 0, partial(random_mixup, alpha=config.mixup, classes=classes)),
+        (config.cutmix > 0, partial(random_cutmix, alpha=config.cutmix, classes=classes)),
+    ]
+    changes = [change for wanted, change in possible if wanted]
     if not changes:
         return None
 
-    def augment(key: Array, images: Array) -> Array:
+    def augment(key: Array, batch: Batch) -> Batch:
         for change, change_key in zip(changes, jax.random.split(key, len(changes)), strict=True):
-            images = change(change_key, images)
-        return images
+            batch = change(change_key, batch)
+        return batch
 
     return augment
 
 
-def _moved(key: Array, images: Array, pixels: int) -> tuple[Array, Array]:
-    """Draw, for every image, the rows and the columns it is read from; some lie outside of it."""
-    _check(images, pixels)
-    batch, height, width, _ = images.shape
-    offset = jax.random.randint(key, (2, batch, 1), -pixels, pixels + 1)
-    return offset[0] + jnp.arange(height), offset[1] + jnp.arange(width)
+def _check(config: AugmentConfig) -> None:
+    if config.flip not in _FLIPS:
+        raise ValueError(unknown("flip", config.flip, _FLIPS))
+    for name, (least, most) in _LIMITS.items():
+        value = getattr(config, name)
+        if not (least <= value <= most and math.isfinite(value)):
+            raise ValueError(f"`{name}` (={value}) must be {_said(least, most)}")
 
 
-def _reflected(index: Array, size: int) -> Array:
-    return (size - 1) - jnp.abs(size - 1 - jnp.abs(index))
+def _said(least: float, most: float) -> str:
+    return f"from {least} to {most}" if math.isfinite(most) else f"at least {least}, and finite"
 
 
-def _gather(images: Array, rows: Array, columns: Array) -> Array:
-    # On a CPU a gather is faster than padding and slicing, or one-hot products. The gathers of several changes
-    # fuse into one loop, in which a reversal would compute everything before it twice. Image by image, so that on
-    # several devices none needs the others' images.
-    def gather(image: Array, rows: Array, columns: Array) -> Array:
-        return image.at[rows[:, None], columns].get(mode="clip")
-
-    return jax.vmap(gather)(images, jnp.broadcast_to(rows, (len(images), rows.shape[1])), columns)
-
-
-def _check(images: Array, pixels: int) -> None:
-    if images.ndim != 4:
-        raise ValueError(f"`images` must be (batch, height, width, channels), got shape {images.shape}")
-    if not 0 <= pixels < min(images.shape[1:3]):
-        height, width = images.shape[1:3]
-        raise ValueError(f"`pixels` (={pixels}) must be from 0 to below the size of the {height}x{width} images")
+def _alternate(key: Array, batch: Batch) -> Batch:
+    if batch.numbers is None or batch.epoch is None:
+        raise ValueError(
+            "`flip` (='alternating') needs the numbers of the examples and the epoch: give `make_train_steps` "
+            "`steps_per_epoch`, and an `order` or data with a third array"
+        )
+    return batch._replace(inputs=alternating_flip(batch.inputs, batch.numbers, batch.epoch))

@@ -35,6 +35,7 @@ def epochs(
     save_every: int | None = None,
     stop: Callable[[], bool] = lambda: False,
     feed: Feed | None = None,
+    order: Callable[[jax.Array, int], jax.Array] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Compiled | Chunk | Epoch | Stopped]:
     """Train epoch by epoch, and yield what happens.
@@ -61,6 +62,7 @@ def epochs(
         stop: Asked after every chunk; where it says so the next `Chunk` or `Epoch` carries the state, and a `Stopped`
             is the last event.
         feed: How steps get their examples; by default all of `data` lie on the device.
+        order: `order(key, epoch)` draws an epoch's order (from 0) out of the state's key; by default `epoch_order`.
         progress: Where a resumed run stands.
 
     Returns:
@@ -101,6 +103,8 @@ def epochs(
     validation = jax.tree.map(lambda a: a if isinstance(a, jax.Array) else jax.device_put(a), tuple(validation))
 
     def draw_order() -> jax.Array:
+        if order is not None:
+            return order(state.key, now.epoch)
         return epoch_order(state.key, len(data[0]), batch, epoch=now.epoch, last_batch=last_batch)
 
     def given_up() -> bool:
@@ -114,8 +118,8 @@ def epochs(
         evaluation.compile()
     with explain_out_of_memory("batch", batch):
         # No step is taken: the call compiles.
-        (examples, order, _), *_ = feed(draw_order(), [(0, 1)])
-        state, _ = jax.block_until_ready(train_steps(state, examples, order, start=0, count=0))
+        (examples, drawn, _), *_ = feed(draw_order(), [(0, 1)])
+        state, _ = jax.block_until_ready(train_steps(state, examples, drawn, start=0, count=0))
     yield Compiled(time.perf_counter() - began)
 
     while now.epoch < epochs and not given_up():

@@ -7,15 +7,18 @@ A label outside the classes is never predicted: it counts as wrong, and stands i
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 
 
-def accuracy(outputs: Float[Array, "*batch classes"], targets: Int[Array, "*batch"]) -> Float[Array, ""]:
+def accuracy(
+    outputs: Float[Array, "*batch classes"], targets: Int[Array, "*batch"] | Float[Array, "*batch classes"]
+) -> Float[Array, ""]:
     """Return the share of examples whose largest output is that of the true class (top-1).
 
     Args:
         outputs: Logits or probabilities, `(*batch, classes)`.
-        targets: True classes, integers `(*batch,)`.
+        targets: True classes, integers `(*batch,)`, or shares of the classes, floats `(*batch, classes)`, the largest
+            of which counts as the true one.
 
     Returns:
         A fraction, float32.
@@ -25,8 +28,33 @@ def accuracy(outputs: Float[Array, "*batch classes"], targets: Int[Array, "*batc
         >>> float(accuracy(jnp.array([[0.1, 0.9], [0.8, 0.2]]), jnp.array([1, 1])))
         0.5
     """
+    if jnp.issubdtype(targets.dtype, jnp.floating) and targets.shape == outputs.shape:
+        targets = jnp.argmax(targets, axis=-1)
     _check(outputs, targets)
     return jnp.mean(jnp.argmax(outputs, axis=-1) == targets, dtype=jnp.float32)
+
+
+def label_accuracy(outputs: Float[Array, "*shape"], targets: Num[Array, "*shape"]) -> Float[Array, ""]:
+    """Return the share of labels that are told right: a positive logit says that a label holds.
+
+    Args:
+        outputs: Logits.
+        targets: Truth of each label, of the same shape; one half and less is no.
+
+    Returns:
+        A fraction, float32.
+
+    Raises:
+        ValueError: Shapes that differ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> float(label_accuracy(jnp.array([[2.0, -1.0], [0.5, 3.0]]), jnp.array([[1, 0], [0, 1]])))
+        0.75
+    """
+    if targets.shape != outputs.shape:
+        raise ValueError(f"`targets` must have the outputs' shape {outputs.shape}, got {targets.shape}")
+    return jnp.mean((outputs > 0) == (targets > 0.5), dtype=jnp.float32)
 
 
 def top_k_accuracy(

@@ -1,36 +1,49 @@
 """Optimizers by name, through optax, with PyTorch's formulas."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import optax
+from jax import Array
 
 from jaxcnn.config import OptimConfig, unknown
+from jaxcnn.training.lookahead import lookahead
 from jaxcnn.training.schedules import make_schedule
 
 
-def make_optimizer(config: OptimConfig, *, steps_per_epoch: int, epochs: int) -> optax.GradientTransformation:
-    """Build the optimizer that a config asks for, with its schedule, weight decay and clipping.
+def make_optimizer(
+    config: OptimConfig, *, steps_per_epoch: int, epochs: int, frozen: Any = None
+) -> optax.GradientTransformation:
+    """Build the optimizer that a config asks for, with its schedule, weight decay, clipping and lookahead.
 
-    The gradient g is scaled down to the global norm `clip`; then `weight_decay` d adds d p to it (adamw
-    instead subtracts lr d p from the parameter), for parameters p of two axes or more: kernels, not biases
-    or norms. Then, with m the `momentum`,
+    The gradient g is scaled down to the global norm `clip`. `weight_decay` d acts on parameters p of two axes or more:
+    kernels, not biases or norms. As an L2 penalty it adds d p to g; decoupled it adds d p to the direction u below,
+    apart from any moment. Then, with m the `momentum`, p -= lr u:
 
-        sgd         p -= lr g
-        momentum    v = m v + g;  p -= lr v
-        nesterov    v = m v + g;  p -= lr (g + m v)
-        adagrad     s += g^2;  p -= lr g / sqrt(s + 1e-20)
+        sgd         u = g
+        momentum    v = m v + g;  u = v
+        nesterov    v = m v + g;  u = g + m v
+        adagrad     s += g^2;  u = g / sqrt(s + 1e-20)
+        rmsprop     s = 0.99 s + 0.01 g^2;  u = g / (sqrt(s) + 1e-8)
         adam, adamw a = 0.9 a + 0.1 g;  b = 0.999 b + 0.001 g^2;
-                    p -= lr (a / (1 - 0.9^t)) / (sqrt(b / (1 - 0.999^t)) + 1e-8)
+                    u = (a / (1 - 0.9^t)) / (sqrt(b / (1 - 0.999^t)) + 1e-8)
+        lion        u = sign(0.9 a + 0.1 g);  a = 0.99 a + 0.01 g
+        lamb        w = adam's u with 1e-6, + d p;  u = w |p| / |w|, parameter by parameter (w where a norm is 0)
+        muon        a = m a + (1 - m) g;  h = m a / (1 - m^(t+1)) + (1 - m) g / (1 - m^t);
+                    u = 0.2 sqrt(larger side of h) h', h' the nearest orthogonal matrix to h, by five Newton-Schulz
+                    steps; a kernel is the matrix of all its axes but the last against the last. Adam's u for what is
+                    no kernel, so that one learning rate, of adamw's size, serves both
 
-    which are PyTorch's; its adagrad adds 1e-10 outside the root (optax's own starts s at 0.1), and its
+    Up to adamw they are PyTorch's; its adagrad adds 1e-10 outside the root (optax's own starts s at 0.1), and its
     clipping adds 1e-6 to the norm.
 
     Args:
         config: Name and settings.
         steps_per_epoch: Steps in an epoch, which schedules and warm-up are counted in.
         epochs: Epochs of the run.
+        frozen: Pytree of booleans, the parameters to leave as they are (see `select`); None is none.
 
     Returns:
         The optax transformation.
@@ -50,11 +63,14 @@ def make_optimizer(config: OptimConfig, *, steps_per_epoch: int, epochs: int) ->
 
     Reference:
         Sutskever et al., On the importance of initialization and momentum, 2013; Duchi et al., Adaptive
-        Subgradient Methods, 2011; Kingma and Ba, Adam, 2015; Loshchilov and Hutter, Decoupled Weight Decay
-        Regularization, 2019.
+        Subgradient Methods, 2011; Tieleman and Hinton, RMSProp, 2012; Kingma and Ba, Adam, 2015; Loshchilov and Hutter,
+        Decoupled Weight Decay Regularization, 2019; You et al., LAMB, 2020; Chen et al., Symbolic Discovery of
+        Optimization Algorithms (Lion), 2023; Jordan et al., Muon, 2024; Liu et al., Muon is Scalable, 2025 (0.2).
     """
-    if config.name not in _OPTIMIZERS:
-        raise ValueError(unknown("optimizer", config.name, _OPTIMIZERS))
+    if config.name not in _DIRECTIONS:
+        raise ValueError(unknown("optimizer", config.name, _DIRECTIONS))
+    if config.decay not in (None, "l2", "decoupled"):
+        raise ValueError(unknown("decay", config.decay, ["l2", "decoupled"]))
     if not 0 <= config.momentum < 1:
         raise ValueError(f"`momentum` (={config.momentum}) must be from 0 to below 1")
     if config.weight_decay < 0:
@@ -62,12 +78,21 @@ def make_optimizer(config: OptimConfig, *, steps_per_epoch: int, epochs: int) ->
     if config.clip is not None and config.clip <= 0:
         raise ValueError(f"`clip` (={config.clip}) must be positive, or None for no clipping")
     schedule = make_schedule(config, steps_per_epoch=steps_per_epoch, epochs=epochs)
-    transforms = []
-    if config.clip is not None:
-        transforms.append(optax.clip_by_global_norm(config.clip))
-    if config.weight_decay and config.name != "adamw":
-        transforms.append(optax.add_decayed_weights(config.weight_decay, mask=kernels))
-    return optax.chain(*transforms, _OPTIMIZERS[config.name](config, schedule))
+    decoupled = config.decay == "decoupled" or (config.decay is None and config.name in _DECOUPLED)
+    decay = [optax.add_decayed_weights(config.weight_decay, mask=kernels)] if config.weight_decay else []
+    optimizer = optax.chain(
+        *([optax.clip_by_global_norm(config.clip)] if config.clip is not None else []),
+        *([] if decoupled else decay),
+        _DIRECTIONS[config.name](config),
+        *(decay if decoupled else []),
+        *([optax.scale_by_trust_ratio()] if config.name == "lamb" else []),
+        optax.scale_by_learning_rate(schedule),
+    )
+    optimizer = lookahead(optimizer, every=config.lookahead, share=config.lookahead_share)
+    if frozen is None or not any(jax.tree.leaves(frozen)):
+        return optimizer
+    labels = jax.tree.map(lambda still: "frozen" if still else "trained", frozen)
+    return optax.partition({"frozen": optax.set_to_zero(), "trained": optimizer}, labels)
 
 
 def kernels(params: Any) -> Any:
@@ -87,11 +112,36 @@ def kernels(params: Any) -> Any:
     return jax.tree.map(lambda p: p.ndim >= 2, params)
 
 
-_OPTIMIZERS: dict[str, Callable[[OptimConfig, optax.Schedule], optax.GradientTransformation]] = {
-    "sgd": lambda config, lr: optax.sgd(lr),
-    "momentum": lambda config, lr: optax.sgd(lr, momentum=config.momentum),
-    "nesterov": lambda config, lr: optax.sgd(lr, momentum=config.momentum, nesterov=True),
-    "adagrad": lambda config, lr: optax.adagrad(lr, initial_accumulator_value=0.0, eps=1e-20),
-    "adam": lambda config, lr: optax.adam(lr),
-    "adamw": lambda config, lr: optax.adamw(lr, weight_decay=config.weight_decay, mask=kernels),
+def _muon(config: OptimConfig) -> optax.GradientTransformation:
+    def shapes(params: Any) -> Any:
+        return jax.tree.map(lambda p: optax.contrib.MuonDimensionNumbers(tuple(range(p.ndim - 1)), p.ndim - 1), params)
+
+    def as_large_as_adams(update: Any, _: Any) -> Array:
+        sides = math.prod(update.shape[:-1]), update.shape[-1]
+        return 0.2 * math.sqrt(max(sides)) * update
+
+    orthogonal = optax.chain(
+        optax.contrib.scale_by_muon(beta=config.momentum, weight_dimension_numbers=shapes),
+        optax.stateless_with_tree_map(as_large_as_adams),
+    )
+
+    def labels(params: Any) -> Any:
+        return jax.tree.map(lambda kernel: "muon" if kernel else "adam", kernels(params))
+
+    return optax.partition({"muon": orthogonal, "adam": optax.scale_by_adam()}, labels)
+
+
+_DIRECTIONS: dict[str, Callable[[OptimConfig], optax.GradientTransformation]] = {
+    "sgd": lambda config: optax.identity(),
+    "momentum": lambda config: optax.trace(config.momentum),
+    "nesterov": lambda config: optax.trace(config.momentum, nesterov=True),
+    "adagrad": lambda config: optax.scale_by_rss(initial_accumulator_value=0.0, eps=1e-20),
+    "rmsprop": lambda config: optax.scale_by_rms(decay=0.99, eps=1e-8, eps_in_sqrt=False),
+    "adam": lambda config: optax.scale_by_adam(),
+    "adamw": lambda config: optax.scale_by_adam(),
+    "lion": lambda config: optax.scale_by_lion(b1=0.9, b2=0.99),
+    "lamb": lambda config: optax.scale_by_adam(eps=1e-6),
+    "muon": _muon,
 }
+_DECOUPLED = ("adamw", "lion", "lamb", "muon")
+"""Those whose authors decay apart from the gradient."""

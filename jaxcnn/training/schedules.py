@@ -18,6 +18,8 @@ def make_schedule(config: OptimConfig, *, steps_per_epoch: int, epochs: int) -> 
     steps that are left, it is by the name of the schedule
 
         constant    lr
+        linear      lr (1 - t / T)
+        polynomial  lr (1 - t / T)^`power`
         cosine      lr (1 + cos(pi t / T)) / 2
         step        lr `step_factor`^floor(t / (`step_epochs` epochs))
         one-cycle   lr / 25 to lr in W by half a cosine, lr to lr / 250,000 in T by another;
@@ -34,7 +36,7 @@ def make_schedule(config: OptimConfig, *, steps_per_epoch: int, epochs: int) -> 
         `schedule(step) -> rate`, as optax takes it.
 
     Raises:
-        ValueError: An unknown name, a rate or warm-up that is negative or not finite, or sizes below 1.
+        ValueError: An unknown name, a rate, warm-up or power that is negative or not finite, or sizes below 1.
 
     Example:
         >>> from jaxcnn.config import OptimConfig
@@ -51,7 +53,7 @@ def make_schedule(config: OptimConfig, *, steps_per_epoch: int, epochs: int) -> 
     for name, value in sizes.items():
         if value < 1:
             raise ValueError(f"`{name}` (={value}) must be at least 1")
-    for name in ("lr", "warmup"):
+    for name in ("lr", "warmup", "power"):
         if not 0 <= getattr(config, name) < math.inf:
             raise ValueError(f"`{name}` (={getattr(config, name)}) must be finite, and not negative")
     steps = steps_per_epoch * epochs
@@ -67,6 +69,8 @@ def make_schedule(config: OptimConfig, *, steps_per_epoch: int, epochs: int) -> 
 
 _AFTER_WARMUP: dict[str, Callable[[OptimConfig, int, int], optax.Schedule]] = {
     "constant": lambda config, steps, epoch: optax.constant_schedule(config.lr),
+    "linear": lambda config, steps, epoch: optax.polynomial_schedule(config.lr, 0.0, 1, steps),
+    "polynomial": lambda config, steps, epoch: optax.polynomial_schedule(config.lr, 0.0, config.power, steps),
     "cosine": lambda config, steps, epoch: optax.cosine_decay_schedule(config.lr, steps),
     "one-cycle": lambda config, steps, epoch: optax.cosine_decay_schedule(config.lr, steps, alpha=1 / (_START * _END)),
     "step": lambda config, steps, epoch: optax.exponential_decay(

@@ -12,19 +12,22 @@ from jax import Array
 from jax.sharding import Mesh
 from jaxtyping import Int
 
-from jaxcnn.training.augment import Augment
+from jaxcnn.training.accumulate import gradient
+from jaxcnn.training.batch import Augment, Batch
 from jaxcnn.training.forward import Apply, Data, Measure, Metrics, Prepare, forward, identity
 from jaxcnn.training.mesh import check_batch, constrain
 from jaxcnn.training.state import TrainState
 
 LastBatch = Literal["drop", "wrap"]
+Examples = tuple[Any, Any, Array | None]
+"""Inputs, targets, and which training examples they are."""
 
 
 class TrainSteps(Protocol):
     """What `make_train_steps` returns."""
 
     def __call__(
-        self, state: TrainState, data: Data, order: Array | None, *, start: int, count: int
+        self, state: TrainState, data: Data | Examples, order: Array | None, *, start: int, count: int
     ) -> tuple[TrainState, dict[str, Array]]:
         """Take `count` steps on the batches `start`, `start + 1`, ... of `order`, or of `data` where it is None."""
         ...
@@ -38,8 +41,10 @@ def make_train_steps(
     metrics: Metrics | None = None,
     prepare: Prepare = identity,
     augment: Augment | None = None,
+    steps_per_epoch: int | None = None,
     batch: int,
     dtype: str = "float32",
+    accumulate: int = 1,
     ema: float | None = None,
     mesh: Mesh | None = None,
 ) -> TrainSteps:
@@ -58,7 +63,8 @@ def make_train_steps(
     `first_bad_step`: the number of the first step (`state.step` before it) whose loss was not finite,
     -1 if all were.
 
-    With an `order` of None the data are the batches, `(steps, batch, ...)`: step i takes `data[i]`.
+    With an `order` of None the data are the batches, `(steps, batch, ...)`: step i takes `data[i]`. A third array
+    beside inputs and targets then tells the augmentation which training examples they are.
 
     On a mesh every device takes its share of each batch (see `forward`), after the augmentation, which is the same on
     any number of devices; state and data are to be where `place` puts them. The steps are those of one device but
@@ -70,9 +76,11 @@ def make_train_steps(
         loss: `loss(outputs, targets) -> scalar`; outputs reach it in float32.
         metrics: Scalar functions of (outputs, targets) by name, measured on each training batch.
         prepare: Raw inputs to floats, such as a data set's `preprocessing`.
-        augment: `augment(key, inputs) -> inputs`, on raw inputs; see `make_augment`.
+        augment: `augment(key, batch) -> batch`, on raw inputs and their targets; see `make_augment` and `on_inputs`.
+        steps_per_epoch: Steps in an epoch, which tell the augmentation the epoch by the steps that the state has seen.
         batch: Examples in a step.
         dtype: What activations are computed in. Parameters, statistics and loss stay float32.
+        accumulate: Parts that the gradient of a batch is computed in, one after another; see `gradient`.
         ema: Decay of a moving average of the parameters: after each step `ema <- decay ema + (1 - decay) params`, in
             a state of `create_state(..., ema=True)`.
         mesh: The devices that share each batch, see `make_mesh`; None is one device.
@@ -81,8 +89,8 @@ def make_train_steps(
         `train_steps`.
 
     Raises:
-        ValueError: A batch that is not positive or cannot be shared evenly, a decay outside 0 to below 1, or a
-            metric named `loss` or `first_bad_step`.
+        ValueError: A batch that is not positive or cannot be shared evenly, an epoch without steps, a decay outside
+            0 to below 1, an `accumulate` that does not divide the batch, or a metric named `loss` or `first_bad_step`.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -98,6 +106,8 @@ def make_train_steps(
         (2, 0.68)
     """
     check_batch("batch", batch, mesh)
+    if steps_per_epoch is not None and steps_per_epoch < 1:
+        raise ValueError(f"`steps_per_epoch` (={steps_per_epoch}) must be at least 1")
     if ema is not None and not 0 <= ema < 1:
         raise ValueError(f"`ema` (={ema}) must be from 0 to below 1, or None for no average")
     metrics = dict(metrics or {})
@@ -111,13 +121,17 @@ def make_train_steps(
         measured = {name: metric(outputs, targets) for name, metric in metrics.items()}
         return value, (statistics, {"loss": value, **measured})
 
-    def step(state: TrainState, inputs: Array, targets: Array) -> tuple[TrainState, dict[str, Array]]:
+    backward = gradient(objective, batch=batch, parts=accumulate, mesh=mesh)
+
+    def step(state: TrainState, examples: Examples) -> tuple[TrainState, dict[str, Array]]:
         augment_key, apply_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        inputs, targets, index = examples
         if augment is not None:
+            epoch = None if steps_per_epoch is None else state.step // steps_per_epoch
             with jax.named_scope("augment"):
-                inputs = constrain(mesh, augment(augment_key, inputs), "batch")
-        gradient = jax.grad(objective, has_aux=True)
-        grads, (statistics, measured) = gradient(state.params, state.statistics, inputs, targets, apply_key)
+                inputs, targets, *_ = augment(augment_key, Batch(inputs, targets, index, epoch))
+            inputs, targets = constrain(mesh, (inputs, targets), "batch")
+        grads, (statistics, measured) = backward(state.params, state.statistics, inputs, targets, apply_key)
         with jax.named_scope("optimizer"):
             updates, opt_state = optimizer.update(constrain(mesh, grads, "state"), state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
@@ -126,17 +140,17 @@ def make_train_steps(
         return constrain(mesh, new, "state"), measured
 
     @partial(jax.jit, donate_argnums=0)
-    def program(state: TrainState, data: Data, order: Array | None, start: Array, count: Array):
-        def examples(i: Array) -> Data:
+    def program(state: TrainState, data: Examples, order: Array | None, start: Array, count: Array):
+        def examples(i: Array) -> Examples:
             if order is None:
                 return jax.tree.map(lambda batches: jax.lax.dynamic_index_in_dim(batches, i, keepdims=False), data)
             index = jax.lax.dynamic_slice_in_dim(order, i * batch, batch)
-            return jax.tree.map(lambda array: jnp.take(array, index, axis=0, mode="clip"), data)
+            inputs, targets = (jnp.take(array, index, axis=0, mode="clip") for array in data[:2])
+            return inputs, targets, index
 
         def body(i: Array, carry):
             state, sums, first_bad_step = carry
-            inputs, targets = constrain(mesh, examples(i), "batch")
-            new_state, measured = step(state, inputs, targets)
+            new_state, measured = step(state, constrain(mesh, examples(i), "batch"))
             bad = (first_bad_step < 0) & ~jnp.isfinite(measured["loss"])
             sums = {name: sums[name] + value.astype(jnp.float32) for name, value in measured.items()}
             return new_state, sums, jnp.where(bad, state.step, first_bad_step)
@@ -147,7 +161,7 @@ def make_train_steps(
         means = jax.tree.map(lambda total: total / jnp.maximum(count, 1), sums)
         return state, {**means, "first_bad_step": first_bad_step}
 
-    def train_steps(state: TrainState, data: Data, order: Array | None, *, start: int, count: int):
+    def train_steps(state: TrainState, data: Data | Examples, order: Array | None, *, start: int, count: int):
         # Python's own integers, whatever the caller has: another type would compile another program.
         start, count = operator.index(start), operator.index(count)
         name, batches = ("data", len(data[0])) if order is None else ("order", order.size // batch)
@@ -161,7 +175,8 @@ def make_train_steps(
         if (ema is None) != (not jax.tree.leaves(state.ema)):
             kept = "must be kept by the state: make it with `create_state(..., ema=True)`"
             raise ValueError(f"`ema` (={ema}) {'must be given for a state that keeps one' if ema is None else kept}")
-        return program(state, tuple(data), order, start, count)
+        inputs, targets, *index = data
+        return program(state, (inputs, targets, index[0] if index else None), order, start, count)
 
     return train_steps
 

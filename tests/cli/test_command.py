@@ -7,7 +7,7 @@ import pytest
 
 from jaxcnn import __version__, lowering
 from jaxcnn.cli.dispatch import VERBS
-from jaxcnn.config import PRESETS
+from jaxcnn.presets import PRESETS
 
 HELP = """
 import sys
@@ -22,7 +22,7 @@ sys.exit(f"imported {heavy}" if heavy else 0)
 def test_help_imports_no_jax() -> None:
     process = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, check=False)
     assert (process.returncode, process.stderr) == (0, "")
-    for text in (*VERBS, __version__, "--optim.lr", "--augment.no-flip"):
+    for text in (*VERBS, __version__, "--optim.lr", "--augment.flip"):
         assert text in process.stdout
 
 
@@ -43,7 +43,7 @@ def test_every_command_has_help(command, verb: str) -> None:
         ("train --epoch=3", "unknown flag --epoch: did you mean --epochs?"),
         ("train --epochs x", "--epochs: invalid literal"),
         ("train --model.norm bach", "invalid choice 'bach' for argument '--model.norm'"),
-        ("train --model.name resnet51", "unknown model 'resnet51': did you mean 'resnet50'?"),
+        ("train --model.name resnet51", "unknown model 'resnet51': did you mean 'resnet56'?"),
         ("train --model.stem cifar", "unknown option of small_cnn 'stem'"),
         ("train --data.name digit", "unknown data set 'digit': did you mean 'digits'?"),
         ("train --data.name cifar10_jpeg:nowhere.npz", "nowhere.npz"),
@@ -58,7 +58,7 @@ def test_every_command_has_help(command, verb: str) -> None:
         ("summary .", ". is not a run"),
         ("summary mlp --input 32xx", "`--input` (='32xx') must be positive sizes"),
         ("summary mlp --input 0x32x3", "`--input` (='0x32x3') must be positive sizes"),
-        ("summary mlp --input 32x32", "`input_shape` (=(32, 32)) must be (height, width, channels)"),
+        ("summary lenet5 --input 32x32", "`input_shape` (=(32, 32)) must be (height, width, channels)"),
         ("summary lenet5 --input 4x4x1", "lenet5 with `input_shape`"),
         ("models x", "unexpected argument 'x'"),
         ("data lst", "invalid choice 'lst'"),

@@ -13,7 +13,8 @@ import pytest
 
 from jaxcnn import api, training
 from jaxcnn.cli import output, train
-from jaxcnn.config import PRESETS
+from jaxcnn.config import ModelConfig
+from jaxcnn.presets import PRESETS
 from jaxcnn.runs import Run
 
 COMMAND = [sys.executable, "-c", "import sys; from jaxcnn.cli import main; sys.exit(main())"]
@@ -177,8 +178,11 @@ def test_what_the_device_lacks_ends_with_1(command, small, monkeypatch: pytest.M
         (["fashion_mnist"], PRESETS["fashion_mnist"]),
         (["--epochs", "3", "fashion_mnist"], ("epochs", 3)),
         (["fashion_mnist", "--optim.lr", "0.5"], ("optim.lr", 0.5)),
-        (["--augment.flip"], ("augment.flip", True)),
-        (["fashion_mnist", "--augment.no-flip"], ("augment.flip", False)),
+        (["--augment.flip", "alternating"], ("augment.flip", "alternating")),
+        (["resnet20", "--data", "cifar10_jpeg:FILE"], ("data.name", "cifar10_jpeg:FILE")),
+        (["resnet20", "--data=npz:FILE"], ("model", PRESETS["resnet20"].model)),
+        (["--model=mlp"], ("model", ModelConfig("mlp"))),
+        (["--freeze", "stage1", "*/bias"], ("freeze", ("stage1", "*/bias"))),
         (["--model.width", "None"], ("model.width", None)),
         (["--last-batch", "wrap"], ("last_batch", "wrap")),
     ],

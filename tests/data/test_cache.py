@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,30 @@ ARRAYS = {"inputs": np.arange(24, dtype=np.uint8).reshape(4, 3, 2), "targets": n
 SOURCE = [["/somewhere", 10, 20]]
 
 
-def write() -> module.Arrays:
-    return module.write("set", SOURCE, lambda folder: ARRAYS)
+FACTS = {"classes": ["no", "yes \u4e2d"], "scale": 0.1}
 
 
-def assert_whole(arrays: module.Arrays | None) -> None:
-    assert arrays is not None
+def drained(build: Generator) -> module.Prepared:
+    while True:
+        try:
+            next(build)
+        except StopIteration as end:
+            return end.value
+
+
+def builds(folder: Path) -> Generator:
+    yield "half"
+    return module.Prepared(ARRAYS, FACTS)
+
+
+def write() -> module.Prepared:
+    return drained(module.write("set", SOURCE, builds))
+
+
+def assert_whole(prepared: module.Prepared | None) -> None:
+    assert prepared is not None
+    arrays, facts = prepared
+    assert facts == FACTS
     assert arrays.keys() == ARRAYS.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(array, ARRAYS[name], strict=True)
@@ -29,11 +47,11 @@ def assert_whole(arrays: module.Arrays | None) -> None:
 def test_what_is_written_is_read_memory_mapped(cache: Path) -> None:
     assert module.read("set", SOURCE) is None
     assert_whole(write())
-    arrays = module.read("set", SOURCE, digests=True)
-    assert_whole(arrays)
-    assert arrays is not None
-    assert isinstance(arrays["inputs"], np.memmap)
-    assert not arrays["inputs"].flags.writeable
+    prepared = module.read("set", SOURCE, digests=True)
+    assert_whole(prepared)
+    assert prepared is not None
+    assert isinstance(prepared.arrays["inputs"], np.memmap)
+    assert not prepared.arrays["inputs"].flags.writeable
     assert [path.name for path in cache.iterdir()] == ["set"]
 
 
@@ -73,6 +91,7 @@ def edit_manifest(**changes: object) -> Callable[[Path], None]:
         lambda folder: (folder / "manifest.json").write_bytes(b"\xff\xfe"),
         edit_manifest(format=0),
         edit_manifest(arrays=3),
+        edit_manifest(facts=3),
         lambda folder: np.save(folder / "inputs.npy", ARRAYS["inputs"].reshape(3, 4, 2)),
         lambda folder: np.save(folder / "inputs.npy", ARRAYS["inputs"].astype(np.int8)),
     ],
@@ -95,15 +114,38 @@ def test_digests_find_a_flipped_bit(cache: Path) -> None:
     assert module.read("set", SOURCE, digests=True) is None
 
 
+def test_what_a_build_writes_itself_is_kept_as_it_is(cache: Path) -> None:
+    def build(folder: Path) -> Generator:
+        yield "half"
+        np.save(folder / "inputs.npy", ARRAYS["inputs"])
+        before = (folder / "inputs.npy").stat().st_ino
+        yield before
+        return module.Prepared({**ARRAYS, "inputs": np.load(folder / "inputs.npy", mmap_mode="r")}, FACTS)
+
+    writing = module.write("set", SOURCE, build)
+    assert next(writing) == "half"
+    inode = next(writing)
+    assert_whole(drained(writing))
+    assert (cache / "set" / "inputs.npy").stat().st_ino == inode
+
+
+def test_a_build_that_is_abandoned_leaves_nothing(cache: Path) -> None:
+    writing = module.write("set", SOURCE, builds)
+    next(writing)
+    writing.close()
+    assert list(cache.iterdir()) == []
+
+
 def test_a_build_that_fails_leaves_nothing(cache: Path) -> None:
     write()
 
-    def build(folder: Path) -> module.Arrays:
+    def build(folder: Path) -> Generator:
         (folder / "part").write_text("half")
+        yield "half"
         raise ValueError("bad source")
 
     with pytest.raises(ValueError, match="bad source"):
-        module.write("set", SOURCE, build)
+        drained(module.write("set", SOURCE, build))
     assert [path.name for path in cache.iterdir()] == ["set"]
     assert_whole(module.read("set", SOURCE))
 
@@ -127,12 +169,14 @@ def test_a_full_disk_keeps_the_arrays_in_memory(cache: Path, monkeypatch: pytest
 
 
 def test_leftovers_of_killed_processes_go_after_an_hour(cache: Path) -> None:
-    old, young = cache / ".set.old", cache / ".set.young"
-    old.mkdir(parents=True)
-    young.mkdir()
-    os.utime(old, (time.time() - 7200,) * 2)
+    for name in (".set.old", ".other.old", ".set.young", ".set.busy"):
+        (cache / name / "tfds").mkdir(parents=True)
+        (cache / name / "tfds" / "part").write_text("half")
+        if name != ".set.young":
+            for place in ("", "tfds") if name == ".set.busy" else ("", "tfds", "tfds/part"):
+                os.utime(cache / name / place, (time.time() - 7200,) * 2)
     write()
-    assert {path.name for path in cache.iterdir()} == {"set", ".set.young"}
+    assert {path.name for path in cache.iterdir()} == {"set", ".set.young", ".set.busy"}
 
 
 def test_processes_that_prepare_one_set_at_once_all_get_it(cache: Path) -> None:
@@ -140,10 +184,12 @@ def test_processes_that_prepare_one_set_at_once_all_get_it(cache: Path) -> None:
         "import sys, time; from jaxcnn import data\n"
         "time.sleep(max(0, float(sys.argv[1]) - time.time()))\n"
         "from jaxcnn.data import cache\n"
-        "from jaxcnn.data.synthetic import build\n"
+        "from jaxcnn.data.registry import _drain\n"
+        "from jaxcnn.data.synthetic import find\n"
+        "from jaxcnn.config import DataConfig\n"
         "for _ in range(5):\n"
-        "    arrays = cache.write('set', [], lambda folder: build('8x8x1', (), folder))\n"
-        "    assert int(arrays['test_targets'].sum()) == 2250\n"
+        "    prepared = _drain(cache.write('set', [], find('8x8x1', DataConfig()).build))\n"
+        "    assert int(prepared.arrays['test_targets'].sum()) == 2250\n"
     )
     start = str(time.time() + 1)
     processes = [subprocess.Popen([sys.executable, "-W", "error", "-c", code, start]) for _ in range(3)]

@@ -113,4 +113,5 @@ def test_no_file_and_a_missing_file() -> None:
         data.load("cifar10_jpeg")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.npz is no file"):
         data.load("cifar10_jpeg:nowhere.npz")
-    assert data.state("cifar10_jpeg") == "missing"
+    assert data.state("cifar10_jpeg") == "yours"
+    assert data.state("cifar10_jpeg:nowhere.npz") == "missing"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxcnn.data import Preprocessing
+from jaxcnn.data import preprocessing as preprocessing_module
 from jaxcnn.data.preprocessing import channel_sums, fit_preprocessing
 
 PREPROCESSING = Preprocessing(1 / 255, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
@@ -28,7 +29,8 @@ def test_json_keeps_it() -> None:
 
 
 @pytest.mark.parametrize("n", [3, 1024, 1100])
-def test_sums_are_exact(n: int) -> None:
+def test_sums_are_exact(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preprocessing_module, "_CHUNK", 12 * 1024)  # 1,024 images of 12 values
     images = np.random.default_rng(n).integers(0, 256, (n, 3, 2, 2), np.uint8)
     wide = images.astype(np.int64)
     sums = channel_sums(images)

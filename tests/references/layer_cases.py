@@ -90,7 +90,8 @@ def antialiased(choose: Chooser) -> Case:
     sizes, up = choose.sizes(choose.rank()), choose.number("up", 1, 3)
     name = choose.one_of("function", nn.activation.ACTIVATIONS)
     fn, params = choose.module(lambda rngs: nn.AntialiasedActivation(name, up=up, spatial_axes=spatial(sizes)))
-    return choose.case(fn, params, sizes, 2, map(domains.normalised, sizes))
+    found = [domains.pointwise(n) if up == 1 and n % 2 else domains.normalised(n) for n in sizes]  # no wave is left out
+    return choose.case(fn, params, sizes, 2, found)
 
 
 def add_bias(choose: Chooser) -> Case:
@@ -190,6 +191,7 @@ CASES: dict[str, tuple[Callable[[Chooser], Case], tuple[str, ...]]] = {
     "MaxPool": (windows.pool(nn.MaxPool, domains.extreme), ("max_pool",)),
     "MinPool": (windows.pool(nn.MinPool, domains.extreme), ("min_pool",)),
     "PolyphasePool": (polyphase, ("polyphase_pool",)),
+    "Scale": (pointwise(lambda choose: lambda rngs: nn.Scale(3)), ()),
     "add_bias": (add_bias, ("add_bias",)),
     "apply_filter": (windows.apply_filter, ("apply_filter",)),
     "conv": (windows.functional_conv, ("conv",)),
@@ -198,12 +200,21 @@ CASES: dict[str, tuple[Callable[[Chooser], Case], tuple[str, ...]]] = {
 }
 """How to draw a case of each layer, and the functions that it goes through."""
 NO_LAYERS = {
+    "DropPath": "leaves whole examples alone, or drops them, in training: tests/models/test_residual.py",
+    "INITIALIZERS": "a table of functions that draw kernels",
     "Initializer": "a type: of functions that draw kernels",
     "Module": "what all layers are; computes nothing",
     "Sequential": "layers one after another: every model is one, see test_models.py",
     "functionalize": "turns a module into a function",
+    "freeze": "names layers that training leaves as they are",
     "he_normal": "draws kernels",
     "lecun_normal": "draws kernels",
+    "scaled": "draws kernels",
+    "orthogonal": "draws kernels",
+    "dirac": "makes kernels",
+    "drop_path": "draws in training alone: tests/models/test_residual.py",
+    "path_of": "a parameter's name",
+    "select": "names parameters",
     "split": "turns a module into a function",
     "FILTERS": "a table of kernels",
     "conv_matrix": "from a kernel to a matrix, not of a map",

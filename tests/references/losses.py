@@ -8,16 +8,17 @@ def log_softmax(row):
     return row - np.log(np.exp(row).sum())
 
 
-def cross_entropy(outputs, targets, label_smoothing=0.0, class_weights=None):
+def cross_entropy(outputs, targets, label_smoothing=0.0, class_weights=None, gamma=0.0):
+    """With true classes, or with shares of the classes in an axis more."""
     classes = outputs.shape[-1]
     weights = np.ones(classes) if class_weights is None else class_weights
     total = weight = 0.0
-    for row, label in zip(outputs.reshape(-1, classes), targets.reshape(-1), strict=True):
+    rows = targets.reshape(-1, classes) if targets.ndim == outputs.ndim else np.eye(classes)[targets.reshape(-1)]
+    for row, shares in zip(outputs.reshape(-1, classes), rows, strict=True):
         log_p = log_softmax(row.astype(np.float64))
-        truth = np.full(classes, label_smoothing / classes)
-        truth[label] += 1 - label_smoothing
-        total -= sum(truth[c] * weights[c] * log_p[c] for c in range(classes))
-        weight += weights[label]
+        truth = (1 - label_smoothing) * shares + label_smoothing / classes
+        total -= sum(truth[c] * weights[c] * (1 - np.exp(log_p[c])) ** gamma * log_p[c] for c in range(classes))
+        weight += sum(shares[c] * weights[c] for c in range(classes))
     return total / weight
 
 

@@ -55,7 +55,7 @@ def set_up(
     data = examples()
     loss = training.make_loss(LossConfig(class_weights="balanced", label_smoothing=0.1), data[1], CLASSES)
     settled = {"prepare": lambda x: x / jnp.asarray(255, dtype) - 0.5, "batch": batch, "dtype": dtype, "mesh": mesh}
-    augment = training.make_augment(AugmentConfig(flip=True, crop=1))
+    augment = training.make_augment(AugmentConfig(flip="random", crop=1))
     metrics = {"accuracy": training.accuracy}
     state = training.create_state(params, statistics, OPTIMIZER, jax.random.key(1), ema=True)
     return Training(

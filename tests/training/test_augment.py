@@ -6,6 +6,7 @@ from references import images as reference
 
 from jaxcnn import training
 from jaxcnn.config import AugmentConfig
+from jaxcnn.training import Batch
 
 
 def images(shape=(64, 5, 7, 2), dtype="uint8"):
@@ -33,7 +34,8 @@ def test_moves_are_padding_and_slicing(move, border, config, dtype):
     key = jax.random.split(jax.random.key(3), 1)[0]
     augment = training.make_augment(AugmentConfig(**config))
     assert augment is not None
-    assert jnp.array_equal(augment(jax.random.key(3), x), move(key, x, pixels=2))
+    given = Batch(x, jnp.arange(len(x)))
+    assert jnp.array_equal(augment(jax.random.key(3), given).inputs, move(key, x, pixels=2))
 
 
 def test_flip_mirrors_about_half_of_the_images():
@@ -53,13 +55,27 @@ def test_a_crop_may_be_as_wide_as_the_reflection_allows(size):
     assert (np.asarray(y)[:, None] == candidates).all((2, 3, 4)).any(1).all()
 
 
+def test_an_alternating_flip_shows_each_image_either_way_in_two_epochs():
+    """In any two, whatever the batch is; in the first about half of the images are mirrored, the same in every run."""
+    x, index = images((400, 5, 7, 2)), jnp.arange(400)
+    shown = [
+        np.asarray((training.alternating_flip(x, index, epoch) == x[:, :, ::-1]).all((1, 2, 3))) for epoch in range(4)
+    ]
+    assert 160 < shown[0].sum() < 240
+    np.testing.assert_array_equal(shown, [shown[0], ~shown[0], shown[0], ~shown[0]])
+    some = jnp.array([17, 3, 399])
+    again = (training.alternating_flip(x[some], some, jnp.int32(2)) == x[some][:, :, ::-1]).all((1, 2, 3))
+    np.testing.assert_array_equal(again, shown[0][some])
+
+
 def test_augmentation_is_pure_and_compiles():
-    augment = training.make_augment(AugmentConfig(flip=True, crop=1, translate=1))
+    augment = training.make_augment(AugmentConfig(flip="random", crop=1, translate=1))
     assert augment is not None
     x = images()
-    once, again = augment(jax.random.key(0), x), jax.jit(augment)(jax.random.key(0), x)
-    assert jnp.array_equal(once, again)
-    assert not jnp.array_equal(once, augment(jax.random.key(1), x))
+    given = Batch(x, jnp.arange(len(x)))
+    once, again = augment(jax.random.key(0), given), jax.jit(augment)(jax.random.key(0), given)
+    assert jnp.array_equal(once.inputs, again.inputs)
+    assert not jnp.array_equal(once.inputs, augment(jax.random.key(1), given).inputs)
     assert jnp.array_equal(x, images())
 
 
@@ -74,11 +90,9 @@ def test_pixels_out_of_range_are_named(change, pixels):
         change(jax.random.key(0), images(), pixels=pixels)
 
 
-def test_rank_and_negative_settings_are_named():
+def test_rank_is_named():
     for change in (training.random_flip, lambda key, x: training.random_crop(key, x, pixels=1)):
         with pytest.raises(ValueError, match=r"`images` must be \(batch, height, width, channels\), got shape"):
             change(jax.random.key(0), images()[0])
     with pytest.raises(ValueError, match="`images` must be"):
         training.random_translate(jax.random.key(0), images()[0], pixels=1)
-    with pytest.raises(ValueError, match=r"`crop` \(=-1\) must not be negative"):
-        training.make_augment(AugmentConfig(crop=-1))

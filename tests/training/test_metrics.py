@@ -44,6 +44,18 @@ def test_metrics_are_those_of_numpy(batch, levels):
     np.testing.assert_allclose(got["recall"], recall, rtol=1e-6)
 
 
+def test_accuracy_of_shares_is_that_of_the_largest():
+    outputs, _ = example((40,))
+    shares = RANDOM.dirichlet(np.ones(6), 40).astype("float32")
+    expected = training.accuracy(jnp.asarray(outputs), jnp.asarray(shares.argmax(axis=1)))
+    assert training.accuracy(jnp.asarray(outputs), jnp.asarray(shares)) == expected
+
+
+def test_label_accuracy_needs_a_truth_for_every_label():
+    with pytest.raises(ValueError, match=r"outputs' shape \(2, 3\), got \(2,\)"):
+        training.label_accuracy(jnp.ones((2, 3)), jnp.ones(2))
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_metrics_compile_and_check_shapes(metric):
     outputs, targets = (jnp.asarray(array) for array in example((20,)))

@@ -24,15 +24,17 @@ def expected(name, t, warmup):
     t -= warmup
     return {
         "constant": 1.0,
+        "linear": 1 - t / (STEPS - warmup),
+        "polynomial": (1 - t / (STEPS - warmup)) ** 1.5,
         "cosine": (1 + math.cos(math.pi * t / (STEPS - warmup))) / 2,
         "step": 0.1 ** (t // (3 * STEPS_PER_EPOCH)),
     }[name]
 
 
 @pytest.mark.parametrize("warmup", [0.0, 1.0, 2.5])
-@pytest.mark.parametrize("name", ["constant", "cosine", "one-cycle", "step"])
+@pytest.mark.parametrize("name", ["constant", "linear", "polynomial", "cosine", "one-cycle", "step"])
 def test_schedules_are_their_formulas(name, warmup):
-    config = OptimConfig(lr=1.0, schedule=name, warmup=warmup, step_epochs=3)
+    config = OptimConfig(lr=1.0, schedule=name, warmup=warmup, step_epochs=3, power=1.5)
     schedule = training.make_schedule(config, steps_per_epoch=STEPS_PER_EPOCH, epochs=EPOCHS)
     steps = [0, 1, 5, 10, 24, 25, 29, 30, 35, 36, 37, 59, 61, 90, STEPS - 1, STEPS]
     rates = [float(schedule(np.int32(t))) for t in steps]
@@ -40,7 +42,7 @@ def test_schedules_are_their_formulas(name, warmup):
     np.testing.assert_allclose(rates, values, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["constant", "cosine", "step"])
+@pytest.mark.parametrize("name", ["constant", "linear", "polynomial", "cosine", "step"])
 def test_a_run_may_end_in_its_warmup(name):
     config = OptimConfig(lr=1.0, schedule=name, warmup=4)
     schedule = training.make_schedule(config, steps_per_epoch=5, epochs=2)
@@ -54,6 +56,7 @@ def test_a_run_may_end_in_its_warmup(name):
         ({"lr": -1.0}, r"`lr` \(=-1.0\)"),
         ({"lr": float("nan")}, r"`lr` \(=nan\) must be finite"),
         ({"lr": float("inf")}, r"`lr` \(=inf\) must be finite"),
+        ({"power": -1.0}, r"`power` \(=-1.0\)"),
         ({"warmup": -1.0}, r"`warmup` \(=-1.0\)"),
         ({"step_epochs": 0}, r"`step_epochs` \(=0\)"),
     ],

@@ -172,7 +172,7 @@ def test_inputs_are_augmented_raw_then_prepared_then_cast():
         return outputs.mean()
 
     train_steps = training.make_train_steps(
-        network, OPTIMIZER, loss, augment=augment, prepare=prepare, batch=2, dtype="bfloat16"
+        network, OPTIMIZER, loss, augment=training.on_inputs(augment), prepare=prepare, batch=2, dtype="bfloat16"
     )
     state = training.create_state(jnp.float32(1), jnp.float32(0), OPTIMIZER, jax.random.key(0))
     data = jnp.full((2, 1), 3, jnp.uint8), jnp.zeros(2)

@@ -1,0 +1,107 @@
+"""The parameters that a run starts from, where they are not drawn: those of another run, or of a file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxcnn import nn
+from jaxcnn.api.problem import make_module
+from jaxcnn.runs import Run, is_run
+
+_MORE = 3  # names that a message tells, of many
+
+
+def load_initial(source: str | Path, params: Any, statistics: Any, *, fresh: Sequence[str] = ()) -> tuple[Any, Any]:
+    """Put the arrays of a run or a file in the place of a network's own, by their names.
+
+    What the source has and the network has not is left aside. Where class names or numbers differ nothing is guessed: a
+    layer of another shape, such as the head of a classifier for other classes, has to be named in `fresh`.
+
+    Args:
+        source: A run's folder, for the parameters that it chose, or a .safetensors file whose arrays are named like
+            `stage1/conv/kernel` (or with dots).
+        params: The network's parameters, see `nn.split`.
+        statistics: Its statistics.
+        fresh: Layers that keep what was drawn, see `nn.select`.
+
+    Returns:
+        Parameters and statistics of the same structure, shapes and types.
+
+    Raises:
+        ValueError: The source is neither, is damaged, or lacks what the network needs, in its shape.
+
+    Example:
+        >>> import tempfile
+        >>> from jaxcnn.api import fit
+        >>> from jaxcnn.config import Config
+        >>> run = fit("linear", "synthetic", Config(epochs=1), out=tempfile.mkdtemp())
+        >>> _, params, statistics = nn.split(make_module(run.config, None, (32, 32, 3), 10))
+        >>> loaded, _ = load_initial(run.path, params, statistics)
+        >>> bool((loaded["dense"]["kernel"] == params["dense"]["kernel"]).all())
+        False
+    """
+    stored = _stored(Path(source))
+    whole = {"params": params, "statistics": statistics}
+    drawn = nn.select(_merged(params, statistics), fresh)
+    lacking: list[str] = []
+    unlike: list[str] = []
+    keep = {nn.path_of(keys) for keys, chosen in jax.tree.leaves_with_path(drawn) if chosen}
+
+    def place(keys: Sequence[Any], own: Any) -> Any:
+        name = nn.path_of(keys[1:])
+        if name in keep:
+            return own
+        if name not in stored:
+            lacking.append(name)
+        elif np.shape(stored[name]) != own.shape:
+            unlike.append(f"{name} is {np.shape(stored[name])} there, {own.shape} here")
+        else:
+            return jax.numpy.asarray(stored[name], own.dtype)
+        return own
+
+    placed = jax.tree.map_with_path(place, whole)
+    if lacking or unlike:
+        told = [f"it has no {_listed(lacking)}"] if lacking else []
+        told += [_listed(unlike)] if unlike else []
+        layers = dict.fromkeys(name.partition(" ")[0].rpartition("/")[0] or name for name in lacking + unlike)
+        raise ValueError(
+            f"`init` (={source}) does not fit this network: {'; '.join(told)}. To draw them anew: --fresh "
+            f"{' '.join(list(layers)[:_MORE])}{' ...' if len(layers) > _MORE else ''}"
+        )
+    return placed["params"], placed["statistics"]
+
+
+def _stored(source: Path) -> Mapping[str, Any]:
+    """Return the arrays of a run or a file by name."""
+    if source.is_file() and source.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.flax import load_file
+
+        try:
+            return {name.replace(".", "/"): array for name, array in load_file(source).items()}
+        except (SafetensorError, OSError, ValueError) as error:
+            raise ValueError(f"`init` (={source}) is damaged, or no .safetensors file ({error})") from error
+    if not is_run(source):
+        raise ValueError(f"`init` (={source}) must be the folder of a run, or a .safetensors file")
+    run = Run.open(source)
+    facts = run.facts
+    _, params, statistics = nn.split(make_module(run.config, None, facts["input_shape"], len(facts["classes"])))
+    params, statistics = run.restore_network(run.chosen_step(), params, statistics)
+    both = jax.tree.leaves_with_path(params) + jax.tree.leaves_with_path(statistics)
+    return {nn.path_of(keys): leaf for keys, leaf in both}
+
+
+def _merged(one: Any, other: Any) -> Any:
+    """Return two trees of nested dicts as one."""
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return one
+    shared = {name: _merged(one[name], other[name]) for name in one.keys() & other.keys()}
+    return {**one, **other, **shared}
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MORE
+    return ", ".join(names[:_MORE]) + (f" and {more} more" if more > 0 else "")
