@@ -88,11 +88,7 @@ def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment
     optimizer = training.make_optimizer(
         config.optim, steps_per_epoch=steps, epochs=config.epochs, frozen=problem.frozen
     )
-    if augment is not None:
-        change = training.on_inputs(augment)
-    else:
-        white = 1 / dataset.preprocessing.scale
-        change = training.make_augment(config.augment, classes=len(dataset.classes) or None, white=white)
+    change = _augment(config, dataset, augment)
     train_steps = training.make_train_steps(
         problem.apply, optimizer, problem.loss, metrics=problem.metrics, prepare=dataset.preprocessing,
         augment=change, steps_per_epoch=steps, batch=config.batch, dtype=config.dtype, ema=config.ema, mesh=mesh,
@@ -131,3 +127,19 @@ def _feed(config: Config, dataset: datasets.Dataset, mesh: Mesh | None) -> tuple
         return training.resident(data, mesh=mesh), config.chunk
     steps = min(fit or config.chunk, config.chunk)
     return training.streamed(data, batch=config.batch, steps=steps, mesh=mesh), steps
+
+
+def _augment(config: Config, dataset: datasets.Dataset, own: Augment | None) -> training.Augment | None:
+    """Return the augmentation, tried on the shapes of a batch: what does not fit is told before anything is written."""
+    inputs, targets = (jax.ShapeDtypeStruct((config.batch, *a.shape[1:]), a.dtype) for a in dataset.train)
+    if own is not None:
+        change = training.on_inputs(own)
+    else:
+        white = 1 / dataset.preprocessing.scale
+        change = training.make_augment(config.augment, classes=len(dataset.classes) or None, white=white)
+        if targets.ndim > 2 and (moving := training.moves(config.augment)):
+            raise ValueError(f"`augment.{moving[0]}` moves images, and not the labels of their pixels: it must be off")
+    if change is not None:
+        numbers, epoch = jax.ShapeDtypeStruct((config.batch,), "int32"), jax.ShapeDtypeStruct((), "int32")
+        jax.eval_shape(change, jax.random.key(0), training.Batch(inputs, targets, numbers, epoch))
+    return change

@@ -1,7 +1,7 @@
 """Training and evaluation of any pure network, as compiled programs."""
 
 from jaxcnn.training.accumulate import gradient
-from jaxcnn.training.augment import make_augment
+from jaxcnn.training.augment import make_augment, moves
 from jaxcnn.training.augment_colour import random_colour
 from jaxcnn.training.augment_mixing import random_cutmix, random_cutout, random_mixup
 from jaxcnn.training.augment_moves import alternating_flip, random_crop, random_flip, random_translate
@@ -67,6 +67,7 @@ __all__ = [
     "make_schedule",
     "make_train_steps",
     "mean_squared_error",
+    "moves",
     "on_inputs",
     "per_class_accuracy",
     "place",

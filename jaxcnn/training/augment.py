@@ -47,29 +47,49 @@ def make_augment(config: AugmentConfig, *, classes: int | None = None, white: fl
     _check(config)
     colours = {name: getattr(config, name) for name in ("brightness", "contrast", "saturation", "hue")}
     operations = {"count": config.randaugment, "magnitude": config.magnitude}
-    possible: list[tuple[bool, Augment]] = [
-        (config.resized_crop < 1, on_inputs(partial(random_resized_crop, least=config.resized_crop))),
-        (config.crop > 0, on_inputs(partial(random_crop, pixels=config.crop))),
-        (config.translate > 0, on_inputs(partial(random_translate, pixels=config.translate))),
-        (config.rotate > 0, on_inputs(partial(random_rotation, degrees=config.rotate))),
-        (config.flip == "random", on_inputs(random_flip)),
-        (config.flip == "alternating", _alternate),
-        (any(colours.values()), on_inputs(partial(random_colour, **colours, white=white))),
-        (config.randaugment > 0, on_inputs(partial(random_operations, **operations, white=white))),
-        (config.cutout > 0, on_inputs(partial(random_cutout, side=config.cutout))),
-        (config.mixup > 0, partial(random_mixup, alpha=config.mixup, classes=classes)),
-        (config.cutmix > 0, partial(random_cutmix, alpha=config.cutmix, classes=classes)),
-    ]
-    changes = [change for wanted, change in possible if wanted]
+    possible: dict[str, tuple[bool, Augment]] = {
+        "resized_crop": (config.resized_crop < 1, on_inputs(partial(random_resized_crop, least=config.resized_crop))),
+        "crop": (config.crop > 0, on_inputs(partial(random_crop, pixels=config.crop))),
+        "translate": (config.translate > 0, on_inputs(partial(random_translate, pixels=config.translate))),
+        "rotate": (config.rotate > 0, on_inputs(partial(random_rotation, degrees=config.rotate))),
+        "flip": (config.flip != "none", _alternate if config.flip == "alternating" else on_inputs(random_flip)),
+        "colours": (any(colours.values()), on_inputs(partial(random_colour, **colours, white=white))),
+        "randaugment": (config.randaugment > 0, on_inputs(partial(random_operations, **operations, white=white))),
+        "cutout": (config.cutout > 0, on_inputs(partial(random_cutout, side=config.cutout))),
+        "mixup": (config.mixup > 0, partial(random_mixup, alpha=config.mixup, classes=classes)),
+        "cutmix": (config.cutmix > 0, partial(random_cutmix, alpha=config.cutmix, classes=classes)),
+    }
+    changes = {name: change for name, (wanted, change) in possible.items() if wanted}
     if not changes:
         return None
 
     def augment(key: Array, batch: Batch) -> Batch:
-        for change, change_key in zip(changes, jax.random.split(key, len(changes)), strict=True):
-            batch = change(change_key, batch)
+        for (name, change), change_key in zip(changes.items(), jax.random.split(key, len(changes)), strict=True):
+            try:
+                batch = change(change_key, batch)
+            except ValueError as error:
+                raise ValueError(f"augment.{name}: {error}") from error
         return batch
 
     return augment
+
+
+def moves(config: AugmentConfig) -> list[str]:
+    """Name the changes of a config after which a pixel is not where it was, or is another one's.
+
+    Args:
+        config: Which changes, and by how much.
+
+    Returns:
+        Their fields' names.
+
+    Example:
+        >>> moves(AugmentConfig(flip="random", brightness=0.2))
+        ['flip']
+    """
+    names = ("resized_crop", "crop", "translate", "rotate", "flip", "randaugment", "cutout", "mixup", "cutmix")
+    off = AugmentConfig()
+    return [name for name in names if getattr(config, name) != getattr(off, name)]
 
 
 def _check(config: AugmentConfig) -> None:

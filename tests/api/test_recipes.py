@@ -71,6 +71,24 @@ def test_a_recipe_trains_and_is_measured_again(shape, targets, model, changes, t
     assert classes == ("a", "b", "c")
 
 
+@pytest.mark.parametrize(
+    ("targets", "augment", "message"),
+    [
+        ("pixels", AugmentConfig(flip="random"), "`augment.flip` moves images, and not the labels of their pixels"),
+        ("class", AugmentConfig(crop=9), r"augment.crop: `pixels` \(=9\)"),
+        ("class", AugmentConfig(cutout=9), r"augment.cutout: `side` \(=9\)"),
+        ("class", AugmentConfig(hue=0.1), "augment.colours: "),
+        ("class", AugmentConfig(rotate=-1), r"`rotate` \(=-1\) must be from 0 to 180"),
+    ],
+)
+def test_augmentation_that_does_not_fit_is_told_before_anything_is_written(targets, augment, message, tmp_path):
+    model = ModelConfig("unet", width=4, depth=1)
+    config = Config(model=model if targets == "pixels" else SMALL, batch=16, augment=augment)
+    with pytest.raises(ValueError, match=message):
+        api.fit(config.model.name, dataset(IMAGE, targets), config, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_balanced_order_shows_every_class_as_often():
     inputs, classes = stripes(IMAGE)
     classes[20:] = 0
