@@ -52,12 +52,12 @@ CASES = {
     "vgg11": ("vgg11", (8, 8, 3), {"width": 2, "init": "orthogonal", "activation": "silu"}),
     "small_resnet": ("small_resnet", (8, 6, 3), {**SMALL, "drop_path": 0.3, "head": "flatten"}),
     "small_resnet signal": ("small_resnet", (19, 3), {**SMALL, "pool": "blur", "norm": "group", "dropout": 0.1}),
-    "densenet": ("densenet100", (9, 8, 3), SMALL),
-    "mobilenet_v2": ("mobilenet_v2", (16, 16, 3), {"width": 8, "drop_path": 0.2}),
     "convnext": ("convnext_tiny", (16, 16, 3), {**SMALL, "dropout": 0.1}),
     "unet": ("unet", (4, 6, 3), {**SMALL, "depth": 1, "dropout": 0.2}),
 }
 MORE = {
+    "densenet": ("densenet100", (9, 8, 3), SMALL),
+    "mobilenet_v2": ("mobilenet_v2", (16, 16, 3), {"width": 8, "drop_path": 0.2}),
     "preact_resnet": ("preact_resnet20", (8, 8, 3), {**SMALL, "drop_path": 0.2, "pool": "blur", "head": "max"}),
     "alexnet": ("alexnet", (63, 71, 3), {"width": 2, "activation": "gelu"}),
     "alexnet cifar": ("alexnet", (8, 12, 3), {**CIFAR, "norm": "batch", "pool": "stride", "head": "max"}),

@@ -106,7 +106,8 @@ def test_labels_are_mixed_as_images_are(name, dtype):
 @pytest.mark.parametrize("rank", [3, 5])
 def test_other_ranks_than_that_of_images_are_refused(name, rank):
     given = batch()._replace(inputs=jnp.zeros((8, 9, 7, 2, 1)[:rank], "uint8"))
-    with pytest.raises(ValueError, match=r"^augment\.\w+: `images` must be \(batch, height, width, channels\), got shape \(8, 9, 7"):
+    message = r"^augment\.\w+: `images` must be \(batch, height, width, channels\), got shape \(8, 9, 7"
+    with pytest.raises(ValueError, match=message):
         make(CASES[name])(jax.random.key(0), given)
 
 
