@@ -59,7 +59,7 @@ def test_another_seed_gives_other_bits(dataset, config, tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_ends_as_one_that_was_never_stopped(make_net, dataset, config, tmp_path: Path) -> None:
-    config = dataclasses.replace(config, augment=AugmentConfig(translate=1))
+    config = dataclasses.replace(config, augment=AugmentConfig(translate=1, flip="alternating", mixup=0.2))
     whole, expected = follow(api.fit_events(make_net(), dataset, config, out=tmp_path / "whole"))
 
     events = api.fit_events(make_net(), dataset, config, out=tmp_path / "stopped")

@@ -101,7 +101,7 @@ def test_the_folder_itself_may_be_a_link(run: Run, tmp_path: Path) -> None:
         ({"optim": {"lr": "1e-3"}}, "`optim.lr` must be a number, got '1e-3'"),
         ({"optim": {"lr": float("nan")}}, "`optim.lr` must be a number, got nan"),
         ({"optim": {"name": "sgdd"}}, "`optim.name` must be one of sgd, momentum, "),
-        ({"augment": {"flip": 1}}, "`augment.flip` must be a bool, got 1"),
+        ({"augment": {"flip": 1}}, "`augment.flip` must be one of none, random, alternating, got 1"),
         ({"model": {"name": "x" * 5000}}, "`model.name` must be a text of at most 4096 characters, got 'xxx"),
         ({"model": {"width": "9"}}, "`model.width` must be a whole number, got '9'"),
         ({"model": {"norm": ["batch"]}}, "`model.norm` must be one of batch, group, layer, none, got a JSON list"),
