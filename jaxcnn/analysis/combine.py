@@ -142,7 +142,10 @@ def one_position(world: World, arrays: Sequence[Units]) -> None:
 def _frame(world: World, arrays: Sequence[Units]) -> tuple[int, ...]:
     frame = []
     for i in range(world.rank):
-        frames = {array.frame[i] for array in arrays if array.base.period[i, 0] != 1} or {0}
+        # A number that stays follows any roll, but for one that does not follow all shifts.
+        frames = {a.frame[i] for a in arrays if a.base.period[i, 0] != 1 or world.lattices.get(a.frame[i], 1) > 1} or {
+            0
+        }
         if len(frames) > 1:
             raise Unknown("arrays that follow different data-dependent rolls")
         frame.append(frames.pop())
@@ -175,7 +178,7 @@ def conform(world: World, arrays: Sequence[Units], places: Sequence[int]) -> lis
                 continue
             field = array.field
             if not axes or (len(wanted) > 1 and _sizes(axes) != (size,)):
-                axes = tuple(world.axis(np.zeros(part, np.int64)) for part in wanted)
+                axes = tuple(world.repeated(part) for part in wanted)
             elif len(wanted) > 1:
                 axes = _split_to(axes[0], wanted)
             elif wanted:

@@ -56,7 +56,7 @@ class AxisFacts:
     Attributes:
         axis: The array's axis along which the input's positions run; None where there is none.
         receptive_field: How many positions of the input a unit sees, padding included, so that it may be larger than
-            the input; 0 for a constant, None where it is unknown.
+            the input; 0 for a constant, such as a window that holds padding alone; None where it is unknown.
         field: First and last position that the units at position 0 of `axis` see, perhaps fractions: those at j, if
             they are of the interior, see the whole numbers from `field[0] + j * jump` to `field[1] + j * jump`; so do
             the others, as if the map went on where it is padded, mirrored, or cut and joined; where none is of the
@@ -154,14 +154,14 @@ def _along(i: int, round_world: World, around: Units, plane_world: World, plane:
     axis = other if axis is None else axis
     axis = carriers[0] if axis is None and len(carriers) == 1 else axis
     field = around.field[i]
-    if field == NOTHING:
-        return AxisFacts(None, 0, None, None, (0, 0), (), circular, within)
     padded: tuple[int, ...] = ()
     low = high = int(around.hidden[i]) if axis is None else 0
     if axis is not None:
         seen = (merged[axis].padded == SEEN) | around.hidden[i]
         padded = tuple(np.flatnonzero(seen).tolist())
         low, high = (len(seen),) * 2 if seen.all() else (int(part.argmin()) for part in (seen, seen[::-1]))
+    if field == NOTHING:
+        return AxisFacts(axis, 0, None, None, (low, high), padded, circular, within)
     jump = merged[axis].step[i] if axis is not None else None
     size = _size(field, around, i)
     field = field if axis is None else singles[axis][1][i]
@@ -231,11 +231,10 @@ def _circular(i: int, world: World, array: Units, carriers: dict[int, Axis]) -> 
         if found and found[0] < best[0]:
             best = (*found, place)
     lattice, step, axis_of = best
-    if array.frame[i]:  # positions are relative to a roll that the data chose
-        if lattice > 1:
-            return Contract("position-dependent"), axis_of
+    if array.frame[i] and lattice == 1:  # positions are relative to a roll that the data chose
         followed = world.lattices[array.frame[i]]
         return Contract("orbit", followed, step) if step else Contract("invariant", followed), axis_of
+    lattice *= world.paces[array.frame[i]]  # shifts that change no choice
     if step:
         return Contract("equivariant", lattice, step), axis_of
     moves = lattice == world.sizes[i] > 1

@@ -47,8 +47,12 @@ def gather(
     if index.size > MOST_TAPS:
         raise Unknown(f"{index.size} taps in one operation")
     carried = [i for i in range(world.rank) if axis.carries(i)]
-    if symmetric and len(carried) == 1 and 1 < index.shape[1] <= axis.size:
+    seen = index
+    ordered = symmetric and len(carried) == 1 and 1 < index.shape[1] <= axis.size
+    if ordered:
         index = _in_order(axis.at[carried[0]][index], axis.period[carried[0]][index], index)
+    if ordered and idempotent:
+        index = _once(axis, base, index)
     label = axis.label[index]
     rows: list[np.ndarray] = []
     at = np.zeros((world.rank, len(index)), np.int64)
@@ -64,7 +68,8 @@ def gather(
         period[i] = lowest_common(periods)
         rows += [reduced(places - at[i][:, None], periods), periods]
         pace = axis.step[i]
-        if pace and pace.denominator == 1:  # count from the first tap, though it is a constant: units are evenly spaced
+        if pace and pace.denominator == 1 and not ordered:
+            # Count from the first tap, though it is a constant: units are evenly spaced.
             at[i] -= int(pace) * (np.take_along_axis(index, first, 1) - index[:, :1])[:, 0]
     if symmetric and world.circular:
         period = _symmetric_periods(label, rows, period, np.unique if idempotent else np.sort)
@@ -74,10 +79,22 @@ def gather(
         number(np.concatenate([label, *rows], 1)),
         reduced(at, period),
         period,
-        either(*axis.padded[index].T),
+        either(*axis.padded[seen].T),
         tuple(step),
-        np.stack([axis.hull[0][:, index].min(-1), axis.hull[1][:, index].max(-1)]),
+        np.stack([axis.hull[0][:, seen].min(-1), axis.hull[1][:, seen].max(-1)]),
     )
+
+
+def _once(axis: Axis, base: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Let each unit see what is the same once, in the order in which it is seen first; the last fills the row."""
+    period = np.gcd(axis.period, base[:, None])
+    same = number(np.stack([axis.label, *reduced(axis.at, period), *period], 1))
+    index = index.copy()
+    for unit in np.flatnonzero((np.diff(np.sort(same[index], 1), axis=1) == 0).any(1)):
+        _, first = np.unique(same[index[unit]], return_index=True)
+        taps = index[unit, np.sort(first)]
+        index[unit] = taps[np.minimum(np.arange(index.shape[1]), len(taps) - 1)]
+    return index
 
 
 def _in_order(at: np.ndarray, period: np.ndarray, index: np.ndarray) -> np.ndarray:

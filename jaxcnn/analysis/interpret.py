@@ -15,6 +15,7 @@ from jaxcnn.analysis.combine import pair
 from jaxcnn.analysis.constants import MOST, evaluate
 from jaxcnn.analysis.joining import joined
 from jaxcnn.analysis.moves import absorbed, along
+from jaxcnn.analysis.products import told_apart
 from jaxcnn.analysis.rules import RULES, scan_sizes
 from jaxcnn.analysis.units import Units, Unknown
 from jaxcnn.analysis.world import World
@@ -159,6 +160,7 @@ class Reader:
         dependent = tuple(operand is None or operand.depends for operand in operands)
         known = all(result is not None for result in results)
         sources = frozenset[int]().union(*(operand.sources for operand in operands if operand is not None))
+        results = [result and told_apart(result) for result in results]
         calls = tuple(self.calls)
         self.reads.append(
             Read(equation, scope, repeats, known, any(dependent), tuple(results), dependent, sources, calls)

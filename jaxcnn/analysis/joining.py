@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxcnn.analysis.combine import blend, conform, one_position, union
 from jaxcnn.analysis.moves import continued, dropped, enclosing, lone, moved, pad, single
+from jaxcnn.analysis.products import factors, told
 from jaxcnn.analysis.rules import rule, shape_of
 from jaxcnn.analysis.units import SEEN, Axis, Units, Unknown, reduced
 from jaxcnn.analysis.world import World
@@ -120,12 +121,17 @@ def _hull(world: World, hulls: list[np.ndarray], main: Axis, longest: int) -> tu
 
 
 def _names(world: World, array: Units, axis: Axis, place: int) -> list[int]:
-    """Return names for the labels along an axis that tell them from those of any other array."""
+    """Return names for the labels along an axis that tell them from those of any other array.
+
+    Parts of one array have equal names where they are the same units, whether an axis is still there or is gone; they
+    are compared with the other axes as they are, so that those must be the same ones, in the same order.
+    """
     if array.value is not None:
         return [world.name(row.tobytes()) for row in np.moveaxis(array.value, place, 0)]
     others = [product for other, product in enumerate(array.axes) if other != place]
-    rest = tuple(tuple(part.label.tobytes() for part in product) for product in others)
-    return [world.name(array.family, int(array.base.label[0]), rest, int(label)) for label in axis.label]
+    rest = tuple(tuple(told(part) for part in factors(product) if part.name is not None) for product in others)
+    base = int(array.base.label[0])
+    return [world.name(array.family, rest, world.without(base, axis, label)) for label in axis.label.tolist()]
 
 
 def _index(arrays: Sequence[Units], wanted: Units) -> int:

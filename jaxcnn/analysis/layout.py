@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcnn.analysis.joining import joined
 from jaxcnn.analysis.moves import absorbed, along
-from jaxcnn.analysis.orbit import chosen
+from jaxcnn.analysis.orbit import chosen, picked
 from jaxcnn.analysis.products import split
 from jaxcnn.analysis.rules import rule, shape_of
 from jaxcnn.analysis.units import Axis, Units, Unknown, widen
@@ -176,13 +176,20 @@ def dynamic_slice(world: World, equation: Any, operands: Sequence[Units]) -> lis
             part = chosen(world, array, place, start)
             axes = (*part.axes[:place], (), *part.axes[place:])
             return [part.replace(shape=shape_of(equation), axes=axes)]
+    open_ = [place for place, size in enumerate(sizes) if starts[place].value is None and size < array.shape[place]]
+    if any(sizes[place] != 1 for place in open_):
+        raise Unknown("a slice whose start is not known")
     for place, (size, start) in enumerate(zip(sizes, starts, strict=True)):
-        room, at = array.shape[place] - size, start.value
-        if at is None and room:
-            raise Unknown("a slice whose start is not known")
-        begin.append(0 if at is None else int(np.clip(at, 0, room)))
-        limits.append(begin[-1] + size)
-    return [_sliced(world, array, begin, limits)]
+        room = array.shape[place] - size
+        begin.append(0 if start.value is None else int(np.clip(start.value, 0, room)))
+        limits.append(array.shape[place] if place in open_ else begin[-1] + size)
+    part = _sliced(world, array, begin, limits)
+    if open_:
+        part = picked(world, part, open_, [starts[place] for place in open_])
+        left = iter(part.axes)
+        axes = tuple(() if place in open_ else next(left) for place in range(len(sizes)))
+        part = part.replace(shape=shape_of(equation), axes=axes)
+    return [part]
 
 
 @rule("dynamic_update_slice")

@@ -30,7 +30,7 @@ def single(world: World, array: Units, place: int) -> tuple[Axis, list[Interval 
         The axis and the field.
     """
     if not array.axes[place]:
-        return world.axis(np.zeros(array.shape[place], np.int64)), list(array.field)
+        return world.repeated(array.shape[place]), list(array.field)
     if math.prod(axis.size for axis in array.axes[place]) != array.shape[place]:
         raise AssertionError("the parts of an axis do not make it up")
     return merge(array.axes[place], array.field, world.modulus)
@@ -120,7 +120,7 @@ def absorbed(world: World, axis: Axis, base: Axis, hidden: tuple[bool, ...]) -> 
         The base and what it hides.
     """
     period = np.gcd(base.period, axis.period)
-    label = np.array([world.name(int(base.label[0]), int(axis.label[0]))])
+    label = np.array([world.without(int(base.label[0]), axis, int(axis.label[0]))])
     if axis.padded[0] != UNSEEN:
         hidden = tuple(was or bool(step) for was, step in zip(hidden, axis.step, strict=True))
     at, hull = reduced(base.at + axis.at, period), base.hull + axis.hull
@@ -168,6 +168,37 @@ def pad(world: World, axis: Axis, low: int, high: int, interior: int = 0, *, pad
     )
 
 
+def unseen(world: World, array: Units, padded: Sequence[int]) -> Units:
+    """Return what stands for an array of which padding alone is seen: a constant whose axes carry what they carried.
+
+    Args:
+        world: Of the array.
+        array: The array.
+        padded: Positions of the axes that are padded.
+
+    Returns:
+        An array that does not depend on the input.
+    """
+    nothing = world.constant(array.shape)
+    bare = dataclasses.replace(array, hidden=nothing.hidden)
+    hides = [lone(world, bare, place) for place in padded]
+    axes = tuple(
+        tuple(
+            dataclasses.replace(
+                axis,
+                label=np.zeros_like(axis.label),
+                period=np.ones_like(axis.period),
+                padded=np.full_like(axis.padded, UNSEEN),
+                hull=np.broadcast_to(NO_HULL, axis.hull.shape),
+                whole=None,
+            )
+            for axis in product
+        )
+        for product in array.axes
+    )
+    return dataclasses.replace(nothing, axes=axes, hidden=tuple(map(any, zip(nothing.hidden, *hides, strict=True))))
+
+
 def continued(hull: np.ndarray, step: Sequence[Fraction | None], before: int, after: int) -> np.ndarray:
     """Go on with what positions see beyond both ends of an axis, as far as the field moves there.
 
@@ -184,13 +215,15 @@ def continued(hull: np.ndarray, step: Sequence[Fraction | None], before: int, af
     places = np.arange(-before, n + after)
     result = np.broadcast_to(NO_HULL, (2, len(step), len(places))).copy()
     for i, pace in enumerate(step):
-        phases = _phases(hull[:, i], pace) if pace else n + 1
-        if phases > n:
-            result[:, i, before : before + n] = hull[:, i]
-            continue
-        source = np.where(places < 0, places % phases, np.where(places < n, places, n - phases + (places - n) % phases))
-        distance = (places - source) // phases * int(phases * (pace or 0))
-        result[:, i] = hull[:, i, source] + distance
+        result[:, i, before : before + n] = hull[:, i]
+        first, last = (_phases(hull[:, i], pace, at_end=end) if pace else n + 1 for end in (False, True))
+        for beyond, phases, source in (
+            (places < 0, first, places % first),
+            (places >= n, last, n - last + (places - n) % last),
+        ):
+            if pace and phases <= n:
+                distance = (places - source) // phases * int(phases * pace)
+                result[:, i, beyond] = hull[:, i, source[beyond]] + distance[beyond]
     return result
 
 
@@ -237,13 +270,21 @@ def everything(field: Interval | None, size: int, axes: Sequence[Axis], i: int) 
     return low, high
 
 
-def _phases(hull: np.ndarray, pace: Fraction) -> int:
-    """Return after how many positions a hull repeats itself, farther on."""
-    n = hull.shape[-1]
+def _phases(hull: np.ndarray, pace: Fraction, *, at_end: bool) -> int:
+    """Return after how many positions a hull repeats itself, farther on: from one end for as long as can be.
+
+    That may be not the whole of it, where it was cut and joined.
+    """
+    n, best, longest = hull.shape[-1], pace.denominator, 0
     for phases in range(pace.denominator, min(n, MOST_PHASES * pace.denominator), pace.denominator):
-        if np.array_equal(hull[:, phases:], hull[:, :-phases] + int(phases * pace)):
-            return phases
-    return pace.denominator
+        same = (hull[:, phases:] == hull[:, :-phases] + int(phases * pace)).all(0)
+        same = same[::-1] if at_end else same
+        run = len(same) if same.all() else int(same.argmin())
+        if run > longest or run == longest == len(same):
+            best, longest = phases, run
+        if run == len(same):
+            break
+    return best
 
 
 def moved(field: Interval | None, distance: Fraction | None) -> Interval | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxcnn.analysis.combine import pair
 from jaxcnn.analysis.moves import everything
 from jaxcnn.analysis.reduction import reduce
 from jaxcnn.analysis.rules import rule
@@ -149,7 +150,8 @@ def chosen(world: World, array: Units, place: int, start: Units) -> Units:
             raise Unknown("a slice whose phases differ")
         axes = [tuple(_in_frame(part, i, modulus) for part in parts) for parts in axes]
         frame[i] = world.frame(winner.number, i, *((axis.at[i] - axis.at[i, 0]) % whole).tolist())
-        world.follows(frame[i], world.lattices.get(array.frame[i], 1) * lattice)
+        before = array.frame[i]
+        world.follows(frame[i], world.lattices.get(before, 1) * lattice, world.paces[before] * modulus)
         period[i], at[i] = whole // modulus, 0
         field[i] = everything(array.field[i], world.sizes[i], [part for parts in axes for part in parts], i)
     hull = array.base.hull.copy()
@@ -157,6 +159,29 @@ def chosen(world: World, array: Units, place: int, start: Units) -> Units:
     base = dataclasses.replace(array.base, period=period, at=at, hull=hull)
     shape = tuple(size for other, size in enumerate(array.shape) if other != place)
     return Units(shape, tuple(axes), base, tuple(field), world.family(), array.hidden, tuple(frame))
+
+
+def picked(world: World, array: Units, places: Sequence[int], starts: Sequence[Units]) -> Units:
+    """Return the part of an array at indices that no shift changes: computed of all positions, and of the indices.
+
+    It keeps what the array keeps, as of phases that do not move. Content that comes in may change any index.
+
+    Args:
+        world: Of the array.
+        array: The array.
+        places: Its axes that are indexed.
+        starts: One index each, scalars.
+
+    Returns:
+        The array without these axes.
+
+    Raises:
+        Unknown: An index that circular shifts may change.
+    """
+    if world.circular and any((start.base.period != 1).any() for start in starts):
+        raise Unknown("a slice whose start is not known")
+    whole = reduce(world, array, places, symmetric=False)
+    return pair(world, [whole, *starts], whole.shape)
 
 
 def _in_frame(axis: Axis, i: int, modulus: int) -> Axis:

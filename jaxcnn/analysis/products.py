@@ -1,7 +1,9 @@
 """An axis as the product of several, and several as one: what a reshape does to positions."""
 
+import dataclasses
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +13,7 @@ from jaxcnn.analysis.units import (
     UNSEEN,
     Axis,
     Interval,
+    Units,
     either,
     lowest_common,
     number,
@@ -60,13 +63,16 @@ def merge(
                 field[i] = widen(field[i], -coarse / n * (n - 1))
             else:
                 step.append(None)
+        names = [axis.name for axis in (whole, inner) if axis.name is not None] or [None]
+        both = number(np.stack([whole.label[outer], inner.label[within]], 1))
         whole = Axis(
-            number(np.stack([whole.label[outer], inner.label[within]], 1)),
+            whole.label[outer] if inner.name is None else inner.label[within] if whole.name is None else both,
             reduced(whole.at[:, outer] + inner.at[:, within], modulus[:, None]),
             np.gcd(whole.period[:, outer], inner.period[:, within]),
             either(whole.padded[outer], inner.padded[within]),
             tuple(step),
             whole.hull[..., outer] + inner.hull[..., within],
+            name=names[0] if len(names) < 2 else ("merged", told(whole), told(inner)),
         )
     return whole, field
 
@@ -104,11 +110,92 @@ def split(axis: Axis, outer: int) -> tuple[Axis, Axis]:
             hull = np.zeros_like(hull) + np.array([0.0, np.inf]).reshape(2, 1, 1, 1)
             fine_hull = np.zeros_like(fine_hull)
     coarse_step = tuple(step[0] for step in steps)
-    coarse = Axis(number(label), coarse_at, lowest_common(period), _blurred(padded), coarse_step, hull[..., 0])
+    names = [(part, outer, told(axis)) for part in ("outer", "inner")]
+    coarse_name, fine_name = names if axis.name is not None else (None, None)
+    coarse = Axis(
+        number(label), coarse_at, lowest_common(period), _blurred(padded), coarse_step, hull[..., 0], name=coarse_name
+    )
     fine_period = lowest_common(period.swapaxes(1, 2))
     fine_step = tuple(step[1] for step in steps)
-    fine = Axis(number(label.T), fine_at, fine_period, _blurred(padded.T), fine_step, fine_hull, (coarse, axis))
+    padded = _blurred(padded.T)
+    fine = Axis(number(label.T), fine_at, fine_period, padded, fine_step, fine_hull, (coarse, axis), fine_name)
     return coarse, fine
+
+
+def factors(axes: Sequence[Axis]) -> list[Axis]:
+    """Put together again what was split.
+
+    Args:
+        axes: Outermost first.
+
+    Returns:
+        The axes of which these are a product, outermost first.
+
+    Example:
+        >>> from jaxcnn.analysis.world import World
+        >>> (rows,) = World([4], circular=True).input((4, 1), [0]).axes[0]
+        >>> factors(split(rows, 2)) == [rows]
+        True
+    """
+    found: list[Axis] = []
+    for axis in axes:
+        if found and axis.whole and axis.whole[0] is found[-1]:
+            found[-1] = axis.whole[1]
+        else:
+            found.append(axis)
+    return found
+
+
+def told_apart(array: Units) -> Units:
+    """Give new names to axes of an array that have the same one, as of a table of all pairs of some numbers.
+
+    Args:
+        array: The array.
+
+    Returns:
+        The same array.
+
+    Example:
+        >>> from jaxcnn.analysis.world import World
+        >>> numbers = World([4], circular=True).constant((2,))
+        >>> pairs = dataclasses.replace(numbers, shape=(2, 2), axes=numbers.axes * 2)
+        >>> first, second = (axis.name for (axis,) in told_apart(pairs).axes)
+        >>> first == second
+        False
+    """
+    names = [axis.name for product in array.axes for axis in product if axis.name is not None]
+    if len(set(names)) == len(names):
+        return array
+    seen: set[Any] = set()
+    products: list[tuple[Axis, ...]] = []
+    for product in array.axes:
+        new: list[Axis] = []
+        for n, axis in enumerate(product):
+            changes: dict[str, Any] = {"name": object()} if axis.name in seen else {}
+            if n and axis.whole and axis.whole[0] is product[n - 1] is not new[-1]:
+                changes["whole"] = (new[-1], dataclasses.replace(axis.whole[1], name=object()))
+            seen |= {axis.name} - {None}
+            new.append(dataclasses.replace(axis, **changes))
+        products.append(tuple(new))
+    return dataclasses.replace(array, axes=tuple(products))
+
+
+def told(axis: Axis) -> tuple[Any, bytes]:
+    """Return what tells an axis from others of its family, and parts of it from other parts.
+
+    Args:
+        axis: The axis.
+
+    Returns:
+        Its name and its labels.
+
+    Example:
+        >>> from jaxcnn.analysis.world import World
+        >>> (axis,) = World([4], circular=True).constant((2,)).axes[0]
+        >>> told(axis.take(np.array([0]))) == told(axis.take(np.array([1])))
+        False
+    """
+    return axis.name, axis.label.tobytes()
 
 
 def _summands(at: np.ndarray, period: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -171,7 +171,7 @@ def _step(around: World, read: Read, plane: World, other: Read) -> Step:
         tuple(atom.aval for atom in equation.invars),
         equation.outvars[largest].aval,
         read.repeats,
-        read.known or other.known,
+        read.known,
         read.depends,
         read.dependent,
         read.sources - {-1},

@@ -50,6 +50,8 @@ class Axis:
         hull: (2, k, n) first and last position of the input that is seen, a summand; +inf and -inf for a constant. As
             in a field, padding counts as positions; it is tighter where units see different numbers of them.
         whole: Of the inner part of a split axis: the outer part, and the axis that both were.
+        name: Which axis of its family it is: labels along different ones are not compared. None where positions are
+            repeated, so that labels say nothing.
     """
 
     label: np.ndarray
@@ -59,6 +61,7 @@ class Axis:
     step: tuple[Fraction | None, ...]
     hull: np.ndarray
     whole: "tuple[Axis, Axis] | None" = None
+    name: Any = dataclasses.field(default_factory=object)
 
     @property
     def size(self) -> int:
@@ -86,7 +89,7 @@ class Axis:
     def take(self, index: np.ndarray, step: Sequence[Fraction | None] | None = None) -> "Axis":
         """Return the positions at `index`."""
         columns = (self.at[:, index], self.period[:, index], self.padded[index])
-        return Axis(self.label[index], *columns, tuple(step or self.step), self.hull[..., index])
+        return Axis(self.label[index], *columns, tuple(step or self.step), self.hull[..., index], name=self.name)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

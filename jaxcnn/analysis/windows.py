@@ -8,67 +8,99 @@ import numpy as np
 
 from jaxcnn.analysis.combine import pair
 from jaxcnn.analysis.gathering import gather
-from jaxcnn.analysis.moves import along, dropped, lone, moved, pad, single
+from jaxcnn.analysis.moves import along, dropped, lone, moved, pad, single, unseen
 from jaxcnn.analysis.reduction import reduce
 from jaxcnn.analysis.rules import rule, shape_of
 from jaxcnn.analysis.units import MAYBE, SEEN, UNSEEN, Axis, Units, Unknown, widen
 from jaxcnn.analysis.world import World
 
 
-def slide(
-    world: World,
-    array: Units,
-    place: int,
-    *,
-    window: int,
-    stride: int,
-    dilation: int,
-    low: int,
-    high: int,
-    interior: int = 0,
-    symmetric: bool,
-    idempotent: bool = False,
-    padding: bool = True,
-) -> Units:
-    """Let a window slide along an axis.
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A window that slides along an axis.
 
-    Args:
-        world: Of the array.
-        array: The array.
+    Attributes:
         place: Position of the axis.
-        window: Taps.
+        taps: How many positions it holds.
         stride: Between two windows.
         dilation: Between two taps.
         low: Padding before.
         high: Padding after; negative where positions are not read.
         interior: Zeros between two positions.
+    """
+
+    place: int
+    taps: int
+    stride: int
+    dilation: int
+    low: int
+    high: int
+    interior: int = 0
+
+    def index(self, size: int) -> np.ndarray:
+        """Return which positions of a padded axis each window holds, (windows, taps), of `size` before the padding."""
+        padded = size + (size - 1) * self.interior + self.low + self.high
+        count = max((padded - (self.dilation * (self.taps - 1) + 1)) // self.stride + 1, 0)
+        return self.stride * np.arange(count)[:, None] + self.dilation * np.arange(self.taps)
+
+    def is_blind(self, size: int) -> bool:
+        """Say whether all windows hold padding alone."""
+        at = self.index(size) - self.low
+        seen = (at % (self.interior + 1) == 0) & (at >= 0) & (at <= (size - 1) * (self.interior + 1))
+        return at.size > 0 and not seen.any()
+
+
+def slide(
+    world: World,
+    array: Units,
+    windows: Sequence[Window],
+    *,
+    symmetric: bool,
+    idempotent: bool = False,
+    padding: bool = True,
+) -> Units:
+    """Let windows slide along axes.
+
+    Args:
+        world: Of the array.
+        array: The array.
+        windows: One an axis.
         symmetric: The order of taps does not matter.
         idempotent: Nor does it matter how often one is seen.
         padding: Whether what lies outside counts as padding.
 
     Returns:
-        The array, with the axis as long as there are windows.
+        The array, with each axis as long as there are windows: a constant where these hold padding alone.
 
     Raises:
         Unknown: An empty array.
     """
+    if any(window.is_blind(array.shape[window.place]) for window in windows):
+        array = unseen(world, array, [window.place for window in windows if window.low > 0 or window.high > 0])
+    for window in windows:
+        array = _slid(world, array, window, symmetric=symmetric, idempotent=idempotent, padding=padding)
+    return array
+
+
+def _slid(world: World, array: Units, window: Window, *, symmetric: bool, idempotent: bool, padding: bool) -> Units:
+    place, low, high = window.place, window.low, window.high
     if array.shape[place] == 0:
         raise Unknown("an empty array")
-    if (window, stride, low, high, interior) == (1, 1, 0, 0, 0):
+    if (window.taps, window.stride, low, high, window.interior) == (1, 1, 0, 0, 0):
         return array
     if padding and (low > 0 or high > 0):
         array = array.replace(hidden=lone(world, array, place))
     axis, field = single(world, array, place)
-    axis = pad(world, axis, low, high, interior, padding=padding)
-    count = max((axis.size - (dilation * (window - 1) + 1)) // stride + 1, 0)
-    index = stride * np.arange(count)[:, None] + dilation * np.arange(window)
-    step = [None if s is None else s * stride for s in axis.step]
+    axis = pad(world, axis, low, high, window.interior, padding=padding)
+    index = window.index(array.shape[place])
+    step = [None if s is None else s * window.stride for s in axis.step]
+    reach = window.dilation * (window.taps - 1)
     field = [
-        widen(moved(f, None if s is None else -low * s), None if s is None else s * dilation * (window - 1))
+        widen(moved(f, None if s is None else -low * s), None if s is None else s * reach)
         for f, s in zip(field, axis.step, strict=True)
     ]
-    shape = (*array.shape[:place], count, *array.shape[place + 1 :])
-    if count == 0:
+    shape = (*array.shape[:place], len(index), *array.shape[place + 1 :])
+    if not len(index):
         return world.constant(shape)
     periods = array.base.period[:, 0]
     seen = gather(world, axis, index, periods, symmetric=symmetric, step=step, idempotent=idempotent)
@@ -83,20 +115,18 @@ def conv(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
     if kernel.depends:
         raise Unknown("a convolution whose kernel depends on the input")
     batch, features, *spatial = numbers.lhs_spec
-    for axis in range(len(spatial)):
-        low, high = params["padding"][axis]
-        image = slide(
-            world,
-            image,
-            spatial[axis],
-            window=kernel.shape[numbers.rhs_spec[2 + axis]],
-            stride=params["window_strides"][axis],
-            dilation=params["rhs_dilation"][axis],
-            low=low,
-            high=high,
+    windows = [
+        Window(
+            place,
+            kernel.shape[numbers.rhs_spec[2 + axis]],
+            params["window_strides"][axis],
+            params["rhs_dilation"][axis],
+            *params["padding"][axis],
             interior=params["lhs_dilation"][axis] - 1,
-            symmetric=False,
         )
+        for axis, place in enumerate(spatial)
+    ]
+    image = slide(world, image, windows, symmetric=False)
     grouped = params["feature_group_count"] > 1 or params["batch_group_count"] > 1
     if grouped and not all(axis.is_still for place in (batch, features) for axis in image.axes[place]):
         raise Unknown("a grouped convolution over positions")
@@ -127,22 +157,19 @@ def _window_rule(*names: str) -> None:
             raise Unknown("an initial value that depends on the input")
         array = arrays[0] if len(arrays) == 1 else pair(world, arrays, arrays[0].shape)
         ones = (1,) * rank
-        for place in range(rank):
-            low, high = params.get("padding", ((0, 0),) * rank)[place]
-            array = slide(
-                world,
-                array,
+        windows = [
+            Window(
                 place,
-                window=params["window_dimensions"][place],
-                stride=params["window_strides"][place],
-                dilation=(params.get("window_dilation") or ones)[place],
-                low=low,
-                high=high,
+                params["window_dimensions"][place],
+                params["window_strides"][place],
+                (params.get("window_dilation") or ones)[place],
+                *params.get("padding", ((0, 0),) * rank)[place],
                 interior=(params.get("base_dilation") or ones)[place] - 1,
-                symmetric=True,
-                idempotent=equation.primitive.name in ("reduce_window_max", "reduce_window_min"),
             )
-        return [array] * len(equation.outvars)
+            for place in range(rank)
+        ]
+        idempotent = equation.primitive.name in ("reduce_window_max", "reduce_window_min")
+        return [slide(world, array, windows, symmetric=True, idempotent=idempotent)] * len(equation.outvars)
 
 
 _window_rule("reduce_window", "reduce_window_sum", "reduce_window_max", "reduce_window_min")
@@ -153,18 +180,10 @@ def pool(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
     array, place = operands[0], equation.params["place"]
     for axis, size in enumerate(shape_of(equation)[1:-1]):
         low, high = place.padding[axis]
-        array = slide(
-            world,
-            array,
-            1 + axis,
-            window=place.window[axis],
-            stride=place.strides[axis],
-            dilation=place.dilation[axis],
-            low=low,
-            high=high + place.overhang[axis],
-            symmetric=True,
-            idempotent=True,
+        window = Window(
+            1 + axis, place.window[axis], place.strides[axis], place.dilation[axis], low, high + place.overhang[axis]
         )
+        array = slide(world, array, [window], symmetric=True, idempotent=True)
         if array.shape[1 + axis] != size:  # `ceil_mode` drops windows that begin after the map
             shape = (*array.shape[: 1 + axis], size, *array.shape[2 + axis :])
             array = along(world, array, 1 + axis, np.arange(size), start=0, stride=1, shape=shape)
@@ -177,30 +196,17 @@ def select_and_scatter(world: World, equation: Any, operands: Sequence[Units]) -
     params, (source, image) = equation.params, operands[:2]
     windows, shape = image, image.shape
     for place in range(len(shape)):
-        low, high = params["padding"][place]
         size, stride = params["window_dimensions"][place], params["window_strides"][place]
-        windows = slide(
-            world, windows, place, window=size, stride=stride, dilation=1, low=low, high=high, symmetric=True
-        )
+        window = Window(place, size, stride, 1, *params["padding"][place])
+        windows = slide(world, windows, [window], symmetric=True)
     spread = pair(world, [source, windows], source.shape)
     for place in range(len(shape)):
         low, _ = params["padding"][place]
         size, stride = params["window_dimensions"][place], params["window_strides"][place]
         before = size - 1 - low
         after = shape[place] - ((source.shape[place] - 1) * stride + 1 + before) + size - 1
-        spread = slide(
-            world,
-            spread,
-            place,
-            window=size,
-            stride=1,
-            dilation=1,
-            low=before,
-            high=after,
-            interior=stride - 1,
-            symmetric=False,
-            padding=False,
-        )
+        window = Window(place, size, 1, 1, before, after, interior=stride - 1)
+        spread = slide(world, spread, [window], symmetric=False, padding=False)
     return [pair(world, [image, spread], shape)]
 
 

@@ -26,7 +26,9 @@ class World:
         self.families = 0
         self.frames: dict[Any, int] = {}
         self.lattices: dict[int, int] = {}
+        self.paces: dict[int, int] = {0: 1}
         self.names: dict[Any, int] = {}
+        self.gone: dict[int, frozenset[Any]] = {}
 
     def family(self) -> int:
         """Return a number for an array whose functions are new."""
@@ -37,13 +39,25 @@ class World:
         """Return the number of a roll that the data choose: the same one for the same choice."""
         return self.frames.setdefault(roll, len(self.frames) + 1)
 
-    def follows(self, frame: int, lattice: int) -> None:
-        """Note that a roll follows those input shifts alone that are multiples of `lattice`."""
-        self.lattices[frame] = lattice
+    def follows(self, frame: int, lattice: int, pace: int) -> None:
+        """Note that a roll follows those input shifts alone that are multiples of `lattice`.
+
+        Those by `pace` choose the same phase: they move what was chosen by one position.
+        """
+        self.lattices[frame], self.paces[frame] = lattice, pace
 
     def name(self, *parts: Any) -> int:
         """Return a label for a combination of labels: equal for equal ones."""
         return self.names.setdefault(parts, len(self.names) + 1)
+
+    def without(self, label: int, axis: Axis, position: int) -> int:
+        """Return a base's label when an axis is gone but for a label: the same in whatever order several go."""
+        if axis.name is None:
+            return label
+        gone = self.gone.get(label, frozenset[Any]()) | {(axis.name, position)}
+        number = self.name(gone)
+        self.gone[number] = gone
+        return number
 
     def axis(self, label: np.ndarray, *, at: np.ndarray | None = None, step: Sequence[Any] | None = None) -> Axis:
         """Return an axis of some labels that nothing else is known of."""
@@ -59,7 +73,11 @@ class World:
 
     def uniform(self, size: int) -> tuple[Axis, ...]:
         """Return an axis whose positions are the same."""
-        return (self.axis(np.zeros(size, np.int64)),) if size > 1 else ()
+        return (self.repeated(size),) if size > 1 else ()
+
+    def repeated(self, size: int) -> Axis:
+        """Return an axis along which one position is repeated."""
+        return dataclasses.replace(self.axis(np.zeros(size, np.int64)), name=None)
 
     def base(self, *, constant: bool = False) -> Axis:
         """Return the base of an array whose units share nothing, or of a constant."""

@@ -140,6 +140,11 @@ def _augment(config: Config, dataset: datasets.Dataset, own: Augment | None) -> 
         if targets.ndim > 2 and (moving := training.moves(config.augment)):
             raise ValueError(f"`augment.{moving[0]}` moves images, and not the labels of their pixels: it must be off")
     if change is not None:
-        numbers, epoch = jax.ShapeDtypeStruct((config.batch,), "int32"), jax.ShapeDtypeStruct((), "int32")
-        jax.eval_shape(change, jax.random.key(0), training.Batch(inputs, targets, numbers, epoch))
+        shapes: Any = (
+            inputs,
+            targets,
+            jax.ShapeDtypeStruct((config.batch,), "int32"),
+            jax.ShapeDtypeStruct((), "int32"),
+        )
+        jax.eval_shape(change, jax.random.key(0), training.Batch(*shapes))
     return change

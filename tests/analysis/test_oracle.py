@@ -15,7 +15,7 @@ from references import campaigns
 from references.claims import Verdict, examine, interval
 from references.enlarged import Wide
 from references.known_claims import HIDDEN, KNOWN, Axis, Contract, Facts, M, N, mutations
-from references.network_layers import Conv, Pool
+from references.network_layers import Conv, Pool, TilePool
 from references.network_moves import Slice
 from references.random_networks import Network, example, fitted, networks
 from references.shifts import Truth, measure
@@ -90,6 +90,13 @@ ROUND_A_CROP = {
             Conv(window=(4, 4), mode="circular", dilation=(2, 2), activation="relu", functional=True),
         ), seed=200)
     ),
+    "of what strides left": (  # two units, of rows -1 and 0, 2 and 3 of five: each sees both
+        Network((18, 15, 2), (
+            TilePool(window=(2, 1)), Conv(strides=(2, 2), activation="none"),
+            Pool("avg", strides=(3, 2), padding=((1, 1), (1, 1))),
+            Conv(window=(2, 2), strides=(2, 2), padding=((1, 1), (1, 1)), mode="circular", functional=True),
+        ))
+    ),
 }  # fmt: skip
 
 
@@ -100,7 +107,11 @@ def test_windows_that_go_round_a_cropped_map(name: str) -> None:
 
 
 def drawn(number: int) -> Network:
-    """One network of many: the first that a seed gives, so that none is a variation of another."""
+    """One network of many: the first that a seed gives, so that none is a variation of another.
+
+    Hypothesis draws some numbers out of those that our sources hold: of other sources, or in another process that has
+    read more of them, a seed gives another network. What is wrong is therefore recorded with the network in full.
+    """
     found: list[Network] = []
 
     @seed(number)

@@ -63,6 +63,23 @@ def kinds(fn: Any) -> list[str]:
     return [str(axis.circular) for axis in facts.axes]
 
 
+def stays(x: Any, *, indexed: bool = False) -> Any:
+    """One of three maps, by a norm that no shift changes."""
+    y = circular(x)
+    maps = jnp.stack([jnp.sin(y), jnp.cos(y), y])
+    index = jnp.argmax((maps**2).sum((1, 2, 3)))
+    return maps[index] if indexed else lax.dynamic_index_in_dim(maps, index, keepdims=False)
+
+
+def stays_twice(x: Any) -> Any:
+    """One of two times two maps."""
+    y = circular(x)
+    maps = jnp.stack([jnp.stack([jnp.sin(y), y]), jnp.stack([jnp.cos(y), y**2])])
+    norms = (maps**2).sum((2, 3, 4))
+    starts = (jnp.argmax(norms.max(1)), jnp.argmax(norms.max(0)), 0, 0, 0)
+    return lax.dynamic_slice(maps, starts, (1, 1, *y.shape))[0, 0]
+
+
 CASES = {
     "polyphase": (lambda x: polyphase(circular(x)), ["orbit", "orbit"]),
     "one axis": (lambda x: polyphase_rows(circular(x)), ["orbit", "equivariant"]),
@@ -76,16 +93,38 @@ CASES = {
     "twice": (lambda x: polyphase(circular(jnp.tanh(polyphase(circular(x)))))[:, :1], ["orbit", "position-dependent"]),
     "then the mean": (lambda x: circular(polyphase(circular(x))).mean((0, 1)), ["invariant", "invariant"]),
     "beside the mean": (lambda x: polyphase(x) + x.mean((0, 1)), ["orbit", "orbit"]),
-    "then every second": (lambda x: polyphase(circular(x))[::2], ["position-dependent", "orbit"]),
+    "then every second": (lambda x: polyphase(circular(x))[::2], ["equivariant on 4Z", "orbit"]),
+    "then every third": (lambda x: polyphase(circular(x))[::3], ["equivariant on 6Z", "orbit"]),
+    "then every second column": (lambda x: polyphase(circular(x))[:, ::2], ["orbit", "equivariant on 4Z"]),
+    "then the mean of every second column": (
+        lambda x: polyphase(circular(x))[:, ::2].mean((0, 1)),
+        ["invariant", "invariant on 4Z"],
+    ),
+    "then every third of a choice of every second": (
+        lambda x: polyphase(circular(x)[:, ::2])[::3],
+        ["equivariant on 6Z", "orbit on 2Z"],
+    ),
+    "then every fourth": (lambda x: polyphase(circular(x))[::4], ["position-dependent", "orbit"]),
     "of every second": (lambda x: polyphase(circular(x)[::2, ::2]), ["orbit on 2Z", "orbit on 2Z"]),
     "of every second row, then the mean": (
         lambda x: polyphase_rows(circular(x)[::2]).mean((0, 1)),
         ["invariant on 2Z", "invariant"],
     ),
-    "of every second row of a choice": (lambda x: polyphase_rows(polyphase_rows(circular(x))[::3]), ["unknown"] * 2),
+    "of every third row of a choice": (lambda x: polyphase_rows(polyphase_rows(circular(x))[::3]), ["unknown"] * 2),
+    "beside a number that a choice of every second row gives": (
+        lambda x: x + polyphase_rows(circular(x)[::2]).mean((0, 1)),
+        ["unknown", "unknown"],
+    ),
     "after zeros": (lambda x: polyphase(F.conv(x, jnp.asarray(KERNEL, x.dtype))), ["unknown", "unknown"]),
     "beside a corner": (lambda x: polyphase(x) + x[:6, :4], ["unknown", "unknown"]),
     "an index of all": (lambda x: lax.dynamic_index_in_dim(x, jnp.argmax(x), keepdims=False), ["unknown", "unknown"]),
+    "a choice that stays": (stays, ["equivariant", "equivariant"]),
+    "a choice that stays, indexed": (lambda x: stays(x, indexed=True), ["equivariant", "equivariant"]),
+    "a choice of two that stays": (lambda x: stays_twice(x), ["equivariant", "equivariant"]),
+    "repeated rows": (
+        lambda x: F.polyphase_pool(circular(jnp.repeat(x, 2, 0)), strides=(2, 1)),
+        ["equivariant", "equivariant"],
+    ),
 }
 
 
@@ -97,20 +136,23 @@ def test_contract(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, (_, expected) in CASES.items() if "unknown" not in expected])
 def test_contract_is_true(name: str) -> None:
-    """Every roll of the input gives some roll of the output where the contract says orbit, and else does not."""
+    """Every roll gives a roll of the output where the contract says so: by any amount, if it is an orbit."""
     fn, expected = CASES[name]
     with jax.enable_x64(True):
         x = jnp.asarray(np.random.default_rng(1).standard_normal(SHAPE))
         for axis, contract in enumerate(expected):
-            kind, lattice = contract.removesuffix(" on 2Z"), 2 if contract.endswith("2Z") else 1
+            kind, _, multiples = contract.partition(" on ")
+            lattice = int(multiples[:-1] or 1)
             if lattice > 1:  # and no more than that is true
-                odd = np.asarray(fn(jnp.roll(x, 1, axis)))
-                assert not np.allclose(np.sort(odd, axis=None), np.sort(np.asarray(fn(x)), axis=None), rtol=1e-6)
+                plain, *odd = [np.sort(np.asarray(fn(jnp.roll(x, n, axis))), axis=None) for n in range(lattice)]
+                assert not all(np.allclose(y, plain, rtol=1e-6) for y in odd)
             rolled = [np.asarray(fn(jnp.roll(x, shift, axis))) for shift in range(0, SHAPE[axis], lattice)]
             whole = rolled[0]
             others = [tuple(range(n)) if n > 1 else (0,) for n in whole.shape[:2]] if whole.ndim == 3 else []
             answers = [np.roll(whole, (i, j), (0, 1)) for i in others[0] for j in others[1]] if others else [whole]
             held = [any(np.allclose(y, answer, rtol=1e-9, atol=1e-12) for answer in answers) for y in rolled]
+            if kind == "equivariant":
+                held = [np.allclose(y, np.roll(whole, n, axis), rtol=1e-9, atol=1e-12) for n, y in enumerate(rolled)]
             assert all(held) == (kind != "position-dependent"), (axis, held)
 
 

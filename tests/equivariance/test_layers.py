@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from jax import Array
 from references import grouped_campaign
 from references.arrays import normal
-from references.domains import Domain
+from references.domains import Domain, scatter
 from references.drawn_case import Case, Chooser
 from references.layer_cases import CASES, NO_LAYERS
 
@@ -30,6 +30,10 @@ POOLS = ("AvgPool", "LpPool", "MaxPool", "MinPool")
 SAYS_LESS: dict[str, tuple[Callable[[Domain], bool], str]] = {
     "AdaptivePool": (lambda d: d.size % d.outputs > 0, "bins of different sizes are told apart, though they repeat"),
     "AntialiasedActivation": (lambda d: True, "rounding errors in a matrix, where others are 0, count as numbers"),
+    "BlurPool": (
+        lambda d: d.outputs == 2,
+        "two windows that borders fold may mirror each other; numbers are not compared",
+    ),
     "PolyphasePool": (lambda d: d.interior != "equivariant", "what new content does to a choice has no rule"),
     "polyphase_unpool": (lambda d: True, "the zeros around what was chosen have no rule"),
     **dict.fromkeys(
@@ -90,6 +94,14 @@ def drawn(name: str, draw: Any, ranks: Sequence[int] = (1, 2)) -> Case:
 
 def abstract(case: Case, dtype: str = "float32") -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(case.shape, dtype)
+
+
+def test_what_is_next_to_an_interior_may_hold_as_well() -> None:
+    """Between the positions of a spread map there are constants, which stay what they are: no fault of the margin."""
+    domain = scatter(4, window=3, stride=2, dilation=2, low=0, outputs=12)
+    case = Case(lambda params, x: x, (), (4, 1), (-2,), (-2,), (domain,), "")
+    assert domain.margins == {(4, 5)}
+    assert not {"low", "high"} & {name.split()[0] for name in outside(case)}
 
 
 # What the analysis says.
@@ -191,7 +203,8 @@ def outside(case: Case) -> Claims:
         elif domain.interior == "equivariant" and len(domain.margins) == 1:
             ((low, high),) = domain.margins
             for side, margin in (("low", (low - 1, high)), ("high", (low, high - 1))):
-                if min(margin) >= 0 and _room(domain):
+                held = min(margin) < 0 or domain.answers(*domain.inside, margin)  # the next units may be constants
+                if not held and _room(domain):
                     found[f"{side} {axis}"] = lambda fn, x, a=axis, o=output, d=domain, m=margin: _interior(
                         fn, x, a, o, d, m
                     )

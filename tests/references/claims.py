@@ -23,7 +23,8 @@ class Beyond:
         sees: `(positions, units)`, as `Truth.dependence` has it.
         before: How many of the positions come before the first that there was.
         complete: Whether all layers' maps went on, so that all is seen that there is to see.
-        seams: Whether a layer cut the map and joined it elsewhere.
+        seams: Whether a layer joined what was apart: a roll did, or a window that went round a map that is no whole
+            circle of the input.
     """
 
     sees: np.ndarray
@@ -92,8 +93,8 @@ def _receptive_field(verdict: Verdict, claim: Any, truth: Truth, i: int, folds: 
     the last of its end: exactly there, where these are whole numbers. The widest sees as many positions as claimed.
     Inner units may not show it, since borders hide what the others see, and after an up-sampling neighbours differ in
     how their windows lie. Then all are asked where the map goes on at both ends, and must. This refutes no claim of
-    another place where the network folds borders, nor one without an interior where it rolls the map, which holds what
-    is seen across a seam: a larger map has its seam, and its borders, elsewhere.
+    another place where the network folds borders, nor one without an interior where it joins what was apart, which
+    holds what is seen across a seam: a larger map has its seam, and its borders, elsewhere.
     """
     if claim.receptive_field is None:
         return

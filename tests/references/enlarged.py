@@ -42,7 +42,7 @@ class Wide:
         self.trials = 0
 
     @cached_property
-    def larger(self) -> tuple[Runner, tuple[int, ...], int]:
+    def larger(self) -> tuple[Runner, tuple[int, ...], int, list[bool]]:
         return enlarged(self.network, self.axis, self.reach)
 
     def sees(self, layer: int, trials: int, out: int | None) -> Beyond | None:
@@ -56,7 +56,7 @@ class Wide:
         Returns:
             What is seen, or None where the larger map would be too large.
         """
-        run, shape, more = self.larger
+        run, shape, more, joined = self.larger
         if shape[self.axis] > LARGEST:
             return None
         while self.trials < trials:
@@ -66,8 +66,7 @@ class Wide:
         parts = [part for other in self.network.layers[: layer + 1] for part in unwrapped(other)]
         *others, last = [SPATIAL[self.axis] in part.whole for part in parts]
         complete = not any(others) and (out is not None or last)
-        seams = any(isinstance(piece, Roll) for part in parts for piece in (part, *part.parts))
-        return Beyond(along(self.masks[layer], out), more, complete, seams)
+        return Beyond(along(self.masks[layer], out), more, complete, seams=any(joined[: len(parts)]))
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Size:
     pace: Fraction
 
 
-def enlarged(network: Network, axis: int, reach: int) -> tuple[Runner, tuple[int, ...], int]:
+def enlarged(network: Network, axis: int, reach: int) -> tuple[Runner, tuple[int, ...], int, list[bool]]:
     """Let a network's input go on at both ends of one axis.
 
     Args:
@@ -88,9 +87,10 @@ def enlarged(network: Network, axis: int, reach: int) -> tuple[Runner, tuple[int
 
     Returns:
         A function of the larger input, which gives of each layer's result the part that there was; the input's shape;
-        and by how many positions it went on.
+        by how many positions it went on; and of each layer, without what wraps it, whether it joins what was apart.
     """
-    letter, usual = SPATIAL[axis], list[Size]()
+    letter, usual, joined = SPATIAL[axis], list[Size](), list[bool]()
+    n = network.shape[axis]
 
     def walk(
         x: Array, weights: Weights, fit: Callable[[Map, Layer | None, Fraction], tuple[Map, Layer]]
@@ -105,6 +105,8 @@ def enlarged(network: Network, axis: int, reach: int) -> tuple[Runner, tuple[int
 
     def note(m: Map, part: Layer | None, pace: Fraction) -> tuple[Map, Layer]:
         usual.append(Size(m.size(letter) if letter in m.order else 0, pace))
+        if part:
+            joined.append(joins(part, circle=usual[-1].units * pace == n))
         return m, part
 
     def wide(x: Array, weights: Weights) -> list[Array]:
@@ -119,14 +121,23 @@ def enlarged(network: Network, axis: int, reach: int) -> tuple[Runner, tuple[int
 
     rng = np.random.default_rng
     jax.eval_shape(lambda x: walk(x, Weights(rng(network.seed)), note), network.input())
-    n = network.shape[axis]
     cropped = max(n - math.floor((size.units - 1) * size.pace) - 1 for size in usual if size.units)
     whole = math.lcm(*(size.pace.numerator for size in usual))
     more = -(-(reach + max(cropped, 0)) // whole) * whole
     shape = tuple(n + 2 * more * (i == axis) for i, n in enumerate(network.shape))
     weights = Weights(rng(network.seed))
     jax.eval_shape(lambda x: wide(x, weights), replace(network, shape=shape).input())
-    return Runner(lambda x: wide(x, Weights(iter(weights.drawn)))), shape, more
+    return Runner(lambda x: wide(x, Weights(iter(weights.drawn)))), shape, more, joined
+
+
+def joins(layer: Layer, *, circle: bool) -> bool:
+    """Whether a layer puts positions side by side that are not, at a seam that a larger map has elsewhere.
+
+    A roll does, and so does a window that goes round a map of which a stride or a crop left a rest: where that is a
+    whole `circle` of the input, it just goes on.
+    """
+    pieces = (layer, *layer.parts)
+    return any(isinstance(piece, Roll) or (getattr(piece, "mode", "") == "circular" and not circle) for piece in pieces)
 
 
 def unwrapped(layer: Layer) -> Iterator[Layer]:
