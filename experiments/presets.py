@@ -2,6 +2,7 @@
 
     python experiments/presets.py digits --seeds 5
     python experiments/presets.py fashion_mnist --seeds 3
+    python experiments/presets.py resnet20 --data cifar10_jpeg:FILE.npz --seeds 1
 
 Each run is the whole command in a process of its own, timed from its start to its exit: imports, compilation, training,
 checkpoints and evaluation. Runs go into `presets_PRESET.json` one by one: the script can be stopped and started again.
@@ -35,12 +36,15 @@ class Arguments:
     """A preset of `jaxcnn train`."""
     seeds: int = 3
     """Runs."""
+    data: str | None = None
+    """Another data set than the preset's."""
 
 
-def run(preset: str, seed: int) -> dict:
+def run(preset: str, seed: int, data: str | None) -> dict:
     """Train once in a new process; return the result and the wall time of the whole process."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["jaxcnn", "train", preset, "--seed", str(seed), "--out", f"{folder}/run", "--json"]
+        command += ["--data", data] if data else []
         start = time.perf_counter()
         printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         wall = time.perf_counter() - start
@@ -70,7 +74,7 @@ def main(arguments: Arguments) -> None:
     for seed in range(arguments.seeds):
         if seed in [done["seed"] for done in runs]:
             continue
-        runs.append(run(arguments.preset, seed))
+        runs.append(run(arguments.preset, seed, arguments.data))
         accuracy = np.array([done["accuracy"] for done in runs])
         wall = np.array([done["wall_s"] for done in runs])
         half = (
