@@ -40,7 +40,7 @@ def load_initial(source: str | Path, params: Any, statistics: Any, *, fresh: Seq
         >>> run = fit("linear", "synthetic", Config(epochs=1), out=tempfile.mkdtemp())
         >>> _, params, statistics = nn.split(make_module(run.config, None, (32, 32, 3), 10))
         >>> loaded, _ = load_initial(run.path, params, statistics)
-        >>> bool((loaded["dense"]["kernel"] == params["dense"]["kernel"]).all())
+        >>> bool((loaded["head"]["dense"]["kernel"] == params["head"]["dense"]["kernel"]).all())
         False
     """
     stored = _stored(Path(source))
