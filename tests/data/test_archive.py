@@ -22,7 +22,7 @@ def usual() -> list[tuple[tarfile.TarInfo, bytes]]:
 
 HARMLESS: dict[str, list[tuple[tarfile.TarInfo, bytes]]] = {
     "a parent's file": [(entry("../evil", b"evil"), b"evil")],
-    "an absolute name": [(entry("/tmp/h2-evil", b"evil"), b"evil")],
+    "an absolute name": [(entry("/evil-by-name", b"evil"), b"evil")],
     "a link out": [(entry("a/z.bin", type=tarfile.SYMTYPE, linkname="/etc/passwd"), b"")],
     "a hard link out": [(entry("a/z.bin", type=tarfile.LNKTYPE, linkname="/etc/passwd"), b"")],
     "a device": [(entry("a/z.bin", type=tarfile.CHRTYPE), b"")],
