@@ -66,11 +66,15 @@ def pose(
     frozen = nn.select(params, config.freeze)
     if all(jax.tree.leaves(frozen)):
         raise ValueError(f"`freeze` (={' '.join(config.freeze)}) leaves no parameter to train")
-    if not isinstance(model, str):  # one of jaxcnn's own fits by construction
+    if details:
         x = jax.ShapeDtypeStruct((1, *dataset.input_shape), config.dtype)
         shape = jax.tree.map(jnp.shape, jax.eval_shape(partial(apply, training=False), params, statistics, x)[0])
-        if details and shape != (1, classes):
-            raise ValueError(f"`model` gives outputs of shape {shape} for one image; expected (1, {classes}) logits")
+        if shape != (1, *targets.shape[1:], classes):
+            told = "the loss multi_label is for several labels an image, and argmax makes one of them a class"
+            raise ValueError(
+                f"`model` gives outputs of shape {shape} for one image; expected {(1, *targets.shape[1:], classes)} "
+                f"logits, for targets of shape {targets.shape}" + (f": {told}" if targets.ndim == 2 else "")
+            )
     monitor = "accuracy" if "accuracy" in metrics else "loss"
     return Problem(apply, params, statistics, frozen, loss, metrics, details, monitor)
 

@@ -36,6 +36,7 @@ def main(argv: Sequence[str]) -> int:
         f"{measured['split']} accuracy {measured['accuracy']:.2%}, loss {measured['loss']:.4f} "
         f"({measured['examples']:,} images, parameters of epoch {measured['epoch']})"
     )
-    rows = zip(run.facts["classes"], (f"{a:.1%}" for a in measured["per_class_accuracy"]), strict=True)
-    show_table(["Class", "Accuracy"], list(rows), right=(1,))
+    if (accuracies := measured.get("per_class_accuracy")) is not None:
+        rows = zip(run.facts["classes"], (f"{a:.1%}" for a in accuracies), strict=True)
+        show_table(["Class", "Accuracy"], list(rows), right=(1,))
     return 0

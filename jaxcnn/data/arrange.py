@@ -192,5 +192,10 @@ def class_names(targets: list[np.ndarray]) -> tuple[str, ...]:
     """Return the indices' own digits, where targets are class indices."""
     if any(array.ndim != 1 or array.dtype.kind not in "iu" or not array.size for array in targets):
         return ()
-    largest = max(int(array.max()) for array in targets)
+    largest, examples = max(int(array.max()) for array in targets), sum(map(len, targets))
+    if largest >= max(examples, 1000):
+        raise ValueError(
+            f"labels go up to {largest} in {examples} examples: number the classes from 0, as "
+            "`np.unique(labels, return_inverse=True)[1]` does"
+        )
     return tuple(str(index) for index in range(max(largest, 0) + 1))

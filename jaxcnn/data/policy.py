@@ -5,6 +5,9 @@ from typing import Literal
 
 from jaxcnn.config import DataConfig
 
+LARGEST_SIDE = 8192
+"""As many pixels as an image may have that is read: see `jaxcnn.data.images`."""
+
 
 @dataclass(frozen=True)
 class ImagePolicy:
@@ -30,8 +33,8 @@ class ImagePolicy:
 
 def check_options(config: DataConfig) -> None:
     """Raise where the size, the way or the colour that images are brought to is none."""
-    if config.size is not None and (type(config.size) is not int or config.size < 1):
-        raise ValueError(f"`data.size` (={config.size!r}) must be a whole number of pixels, at least 1")
+    if config.size is not None and (type(config.size) is not int or not 1 <= config.size <= LARGEST_SIDE):
+        raise ValueError(f"`data.size` (={config.size!r}) must be a whole number of pixels, from 1 to {LARGEST_SIDE}")
     for name, known in (("resize", ("crop", "stretch", "pad")), ("colour", ("auto", "rgb", "grey"))):
         if getattr(config, name) not in known:
             raise ValueError(f"`data.{name}` (={getattr(config, name)!r}) must be one of {', '.join(known)}")

@@ -89,6 +89,14 @@ def test_augmentation_that_does_not_fit_is_told_before_anything_is_written(targe
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(("targets", "model"), [("labels", "small_cnn"), ("class", "unet"), ("pixels", "small_cnn")])
+def test_targets_that_the_loss_does_not_take_are_told_before_anything_is_written(targets, model, tmp_path):
+    config = Config(model=ModelConfig(model, width=4, depth=1 if model == "unet" else None), batch=16)
+    with pytest.raises(ValueError, match=r"gives outputs of shape .* for targets of shape \("):
+        api.fit(model, dataset(IMAGE, targets), config, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_balanced_order_shows_every_class_as_often():
     inputs, classes = stripes(IMAGE)
     classes[20:] = 0

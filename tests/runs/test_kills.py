@@ -21,7 +21,8 @@ from jaxcnn.runs.records import read_lines
 CHILD = Path(__file__).parents[1] / "references" / "killed.py"
 EPOCHS = 12
 FLAGS = (
-    "--data.name", "digits", "--model.name", "small_cnn", "--model.width", "4", "--augment.translate", "1", "--augment.flip", "alternating",
+    "--data.name", "digits", "--model.name", "small_cnn", "--model.width", "4",
+    "--augment.translate", "1", "--augment.flip", "alternating",
     "--optim.name", "adamw", "--batch", "64", "--chunk", "4", "--save-every", "7", "--epochs", str(EPOCHS),
     "--patience", "6", "--ema", "0.9", "--keep-last", "3", "--data.memory", "0.05",
 )  # fmt: skip
