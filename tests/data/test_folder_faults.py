@@ -151,7 +151,7 @@ def test_a_full_disk_is_told(root: Path, write: Write, cache: Path, monkeypatch:
     [
         ("folder", r"`folder` needs your folder: give the name as folder:DIR"),
         ("folder:nowhere", r"nowhere is no folder: `folder:DIR` names one with a folder of images for each class"),
-        (DataConfig("folder:x", size=-3), r"`data.size` \(=-3\) must be a whole number of pixels, at least 1"),
+        (DataConfig("folder:x", size=-3), r"`data.size` \(=-3\) must be a whole number of pixels, from 1 to 8192"),
         (DataConfig("folder:x", resize="zoom"), r"`data.resize` \(='zoom'\) must be one of crop, stretch, pad"),
         (DataConfig("folder:x", colour="hsv"), r"`data.colour` \(='hsv'\) must be one of auto, rgb, grey"),
     ],
