@@ -1,6 +1,7 @@
 """The programs of a run and how they are fed: all that a config settles before the first step."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -102,7 +103,7 @@ def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment
         return training.place(mesh, state, "state")
 
     feed, chunk = _feed(config, dataset, mesh)
-    return Course(
+    course = Course(
         config,
         dataset,
         problem.monitor,
@@ -117,6 +118,8 @@ def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment
         chunk,
         mesh,
     )
+    jax.eval_shape(partial(course.order, epoch=0), key)  # tells what cannot be balanced before a run is begun
+    return course
 
 
 def _feed(config: Config, dataset: datasets.Dataset, mesh: Mesh | None) -> tuple[training.Feed, int]:

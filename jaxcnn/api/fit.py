@@ -14,6 +14,7 @@ from jaxcnn.api.course import Course, lay_out
 from jaxcnn.api.diagnose import locate
 from jaxcnn.api.initial import load_initial
 from jaxcnn.api.problem import Augment, Measure, measure, plain, pose, settled
+from jaxcnn.api.remarks import remarks
 from jaxcnn.config import Config, DataConfig
 from jaxcnn.runs import Run, Saving, any_process, is_run, new_folder
 
@@ -39,7 +40,7 @@ class Started:
     step: int = 0
     """Steps of the next epoch that are done already."""
     notes: tuple[str, ...] = ()
-    """What is to be told of a resumed run: checkpoints that are damaged."""
+    """What is to be told: checkpoints that are damaged, and what was probably not meant."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,9 @@ def fit_events(
         raise ValueError("a run of several processes needs `out`: one folder, that all of them see")
     problem = pose(config, dataset, model, loss, metrics)
     if config.init is not None and not any_process(_has_checkpoint(out)):
-        params, statistics = load_initial(config.init, problem.params, problem.statistics, fresh=config.fresh)
+        params, statistics = load_initial(
+            config.init, problem.params, problem.statistics, fresh=config.fresh, frozen=problem.frozen
+        )
         problem = problem._replace(params=params, statistics=statistics)
     course = lay_out(config, dataset, problem, augment)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(problem.params))
@@ -201,7 +204,7 @@ def fit_events(
     run = Run.open(path) if resumed else Run.create(path, config, facts)
     with run.locked():
         latest, progress, notes = run.resume(config, facts) if resumed else (None, training.Progress(), ())
-        yield Started(run, parameters, course.steps, progress.epoch, progress.step, notes)
+        yield Started(run, parameters, course.steps, progress.epoch, progress.step, (*notes, *remarks(config, dataset)))
         if run.result is not None:
             yield Finished(run, run.result)
             return

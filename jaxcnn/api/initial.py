@@ -14,7 +14,9 @@ from jaxcnn.runs import Run, is_run
 _MORE = 3  # names that a message tells, of many
 
 
-def load_initial(source: str | Path, params: Any, statistics: Any, *, fresh: Sequence[str] = ()) -> tuple[Any, Any]:
+def load_initial(
+    source: str | Path, params: Any, statistics: Any, *, fresh: Sequence[str] = (), frozen: Any = ()
+) -> tuple[Any, Any]:
     """Put the arrays of a run or a file in the place of a network's own, by their names.
 
     What the source has and the network has not is left aside. Where class names or numbers differ nothing is guessed: a
@@ -26,12 +28,14 @@ def load_initial(source: str | Path, params: Any, statistics: Any, *, fresh: Seq
         params: The network's parameters, see `nn.split`.
         statistics: Its statistics.
         fresh: Layers that keep what was drawn, see `nn.select`.
+        frozen: Booleans in the structure of the parameters: which of them training leaves as they are.
 
     Returns:
         Parameters and statistics of the same structure, shapes and types.
 
     Raises:
-        ValueError: The source is neither, is damaged, or lacks what the network needs, in its shape.
+        ValueError: The source is neither, is damaged, or lacks what the network needs, in its shape, as
+            finite floats; or what is drawn anew would never be trained.
 
     Example:
         >>> import tempfile
@@ -45,32 +49,41 @@ def load_initial(source: str | Path, params: Any, statistics: Any, *, fresh: Seq
     """
     stored = _stored(Path(source))
     whole = {"params": params, "statistics": statistics}
-    drawn = nn.select(_merged(params, statistics), fresh)
+    anew = nn.select(_merged(params, statistics), fresh)
     lacking: list[str] = []
     unlike: list[str] = []
-    keep = {nn.path_of(keys) for keys, chosen in jax.tree.leaves_with_path(drawn) if chosen}
+    keep, own = _chosen(anew), [nn.path_of(keys) for keys, _ in jax.tree.leaves_with_path(anew)]
+    if both := sorted(keep & _chosen(frozen)):
+        raise ValueError(f"`freeze` and `fresh` both name {_listed(both)}: it would stay as it is drawn, untrained")
 
-    def place(keys: Sequence[Any], own: Any) -> Any:
+    def place(keys: Sequence[Any], drawn: Any) -> Any:
         name = nn.path_of(keys[1:])
         if name in keep:
-            return own
+            return drawn
         if name not in stored:
             lacking.append(name)
-        elif np.shape(stored[name]) != own.shape:
-            unlike.append(f"{name} is {np.shape(stored[name])} there, {own.shape} here")
+        elif np.shape(stored[name]) != drawn.shape:
+            unlike.append(f"{name} is {np.shape(stored[name])} there, {drawn.shape} here")
         else:
-            return jax.numpy.asarray(stored[name], own.dtype)
-        return own
+            _check_numbers(source, name, stored[name])
+            return jax.numpy.asarray(stored[name], drawn.dtype)
+        return drawn
 
     placed = jax.tree.map_with_path(place, whole)
     if lacking or unlike:
         told = [f"it has no {_listed(lacking)}"] if lacking else []
         told += [_listed(unlike)] if unlike else []
-        layers = dict.fromkeys(name.partition(" ")[0].rpartition("/")[0] or name for name in lacking + unlike)
-        raise ValueError(
-            f"`init` (={source}) does not fit this network: {'; '.join(told)}. To draw them anew: --fresh "
-            f"{' '.join(list(layers)[:_MORE])}{' ...' if len(layers) > _MORE else ''}"
-        )
+        if not any(path in stored and path not in keep for path in own):
+            raise ValueError(
+                f"`init` (={source}) holds no array of this network: it has {_listed(sorted(stored)) or 'none'}; the "
+                f"network, {_listed(own)}"
+            )
+        layers = [name.partition(" ")[0].rpartition("/")[0] or name for name in lacking + unlike]
+        if 2 * len(lacking + unlike) > len(own):
+            what = "It seems another network's: give the model and the options that it has"
+        else:
+            what = f"To draw them anew: --fresh {' '.join(dict.fromkeys((*fresh, *layers)))}"
+        raise ValueError(f"`init` (={source}) does not fit this network: {'; '.join(told)}. {what}")
     return placed["params"], placed["statistics"]
 
 
@@ -92,6 +105,18 @@ def _stored(source: Path) -> Mapping[str, Any]:
     params, statistics = run.restore_network(run.chosen_step(), params, statistics)
     both = jax.tree.leaves_with_path(params) + jax.tree.leaves_with_path(statistics)
     return {nn.path_of(keys): leaf for keys, leaf in both}
+
+
+def _chosen(tree: Any) -> set[str]:
+    return {nn.path_of(keys) for keys, chosen in jax.tree.leaves_with_path(tree) if chosen}
+
+
+def _check_numbers(source: str | Path, name: str, array: Any) -> None:
+    """Raise where an array cannot be a parameter: quantised weights, or those of a run that diverged."""
+    if not jax.numpy.issubdtype(array.dtype, jax.numpy.floating):
+        raise ValueError(f"`init` (={source}): {name} is {array.dtype}; expected floats")
+    if not jax.numpy.isfinite(array).all():
+        raise ValueError(f"`init` (={source}): {name} holds NaN or infinity")
 
 
 def _merged(one: Any, other: Any) -> Any:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import io
+import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, TypeVar, cast, get_type_hints
 
@@ -11,6 +12,9 @@ import tyro
 
 T = TypeVar("T")
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+_OPTIONAL = re.compile(r"Error parsing (\S+): no type matching \{None\}\|(\w+) could be instantiated from \[(.*?)\]\.")
+"""What tyro says of a value that may be None and does not fit."""
+_KINDS = {"INT": "a whole number", "FLOAT": "a number"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,9 +78,13 @@ def _flags(kind: Any, prefix: str = "--") -> Iterator[str]:
 
 
 def _message(box: str) -> str:
-    """Return the first paragraph in tyro's box."""
+    """Return the first paragraph in tyro's box, whose lines are dashes where a terminal has no others."""
     lines = [line.strip("│ ").strip() for line in box.splitlines()]
     body = [line for line in lines if line]
-    start = next((number for number, line in enumerate(body) if line.startswith("╭")), -1) + 1
-    end = next((number for number, line in enumerate(body[start:], start) if line[0] in "─╰╭"), len(body))
-    return " ".join(body[start:end])
+    rules = [number for number, line in enumerate(body) if line[0] in "─╰╭" or not line.strip("-")]
+    start = rules[0] + 1 if rules else 0
+    told = " ".join(body[start : rules[1] if rules[1:] else None])
+    if optional := _OPTIONAL.match(told):
+        flag, kind, value = optional.groups()
+        return f"{flag} takes {_KINDS.get(kind, kind)}, or None; got {value}"
+    return told

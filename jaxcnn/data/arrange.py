@@ -43,7 +43,12 @@ def plan(targets: np.ndarray, *, test: bool) -> Orders:
     order = stratified_order(targets)
     if test:
         return Orders(order, None)
-    held = held_out(len(order), TEST, name="test")
+    held = round(len(order) * TEST)
+    if not held:
+        raise ValueError(
+            f"{len(order)} examples are too few to hold out {TEST:.0%} for the test: give more, or test examples of "
+            "their own"
+        )
     return Orders(order[held:], order[:held])
 
 
@@ -85,7 +90,10 @@ def divide(name: str, arrays: Arrays, validation: float, *, facts: dict[str, Any
     """
     inputs, targets, scale = arrays["train_inputs"], arrays["train_targets"], float(facts["scale"])
     own = "validation_inputs" in arrays
-    held = 0 if own else held_out(len(inputs), validation)
+    try:
+        held = 0 if own else held_out(len(inputs), validation)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
     preprocessing = fit_preprocessing(arrays["train_sums"][held:], math.prod(inputs.shape[1:-1]), scale=scale)
     dataset = Dataset(
         name=name,

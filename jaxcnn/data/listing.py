@@ -61,7 +61,7 @@ def list_images(root: Path) -> Listing:
         refuse([(str(root / name), "an image beside the folders: move it into that of its class") for name in lost])
     if not folders:
         raise ValueError(f"{root} holds no folders: expected one folder of images for each class, or train and test")
-    split = "train" in folders and all(name in _SPLITS for name in folders)
+    split = _is_split(root, folders)
     parts = {name: _classes(root / name) for name in folders} if split else {"": folders}
     if split:
         _check_splits(root, parts)
@@ -82,6 +82,24 @@ def list_images(root: Path) -> Listing:
         {part: targets for part, (_, targets, _) in found.items()},
         digest.hexdigest(),
     )
+
+
+def _is_split(root: Path, folders: list[str]) -> bool:
+    """Tell whether folders are splits; beside others, one named so that holds no folders is a class of that name."""
+    others = [name for name in folders if name not in _SPLITS]
+    if "train" in folders and not others:
+        return True
+    named = [name for name in folders if name in _SPLITS and _entries(root / name)[0]]
+    if named and others:
+        raise ValueError(
+            f"{root} holds {named[0]}, a split with folders of its own, beside {others[0]!r}: expected train and test, "
+            "or a folder of images for each class"
+        )
+    if named:
+        raise ValueError(
+            f"{root} holds {' and '.join(folders)}, but no train: expected train, and test if there is one"
+        )
+    return False
 
 
 def _entries(folder: Path) -> tuple[list[str], list[str]]:

@@ -60,6 +60,7 @@ def _prepared(pairs: dict[str, tuple[np.ndarray, np.ndarray]], named: np.ndarray
     splits = {}
     for name, (inputs, targets) in pairs.items():
         shaped = inputs[..., None] if inputs.ndim == 3 else inputs
+        _check_channels(name, shaped.shape)
         splits[name] = _labelled(as_split(name, (shaped, targets), spatial_rank=2))
     for name, split in splits.items():
         check_split(name, split, 0)
@@ -70,6 +71,8 @@ def _prepared(pairs: dict[str, tuple[np.ndarray, np.ndarray]], named: np.ndarray
     classes = digits if named is None else tuple(str(name) for name in named.ravel())
     if not classes:
         raise ValueError("targets are no classes; expected whole numbers (n,), or zeros and ones (n, classes)")
+    if len(classes) == 1 and not many:
+        raise ValueError("all targets are 0, one class; expected two or more, numbered from 0")
     arrays: Arrays = {}
     for name, split in splits.items():
         check_split(name, split, len(classes))
@@ -78,6 +81,15 @@ def _prepared(pairs: dict[str, tuple[np.ndarray, np.ndarray]], named: np.ndarray
         arrays |= {f"{name}_inputs": split.inputs, f"{name}_targets": split.targets}
     scale = 1 / 255 if arrays["train_inputs"].dtype == np.uint8 else 1.0
     return Prepared(arrange(arrays), set_facts(classes, scale=scale))
+
+
+def _check_channels(name: str, shape: tuple[int, ...]) -> None:
+    """Raise where channels come before height and width, as PyTorch has them: no image is 1 or 3 pixels high."""
+    if len(shape) == 4 and shape[1] in (1, 3) and shape[3] > 4:
+        raise ValueError(
+            f"`{name}` inputs have shape {shape}, channels first; expected (n, height, width, channels): "
+            "`x.transpose(0, 2, 3, 1)`"
+        )
 
 
 def _labelled(split: Split) -> Split:

@@ -59,5 +59,9 @@ def held_out(n: int, share: float, *, name: str = "validation") -> int:
         raise ValueError(f"`{name}` (={share}) must be a share strictly between 0 and 1")
     count = round(n * share)
     if not 0 < count < n:
-        raise ValueError(f"`{name}` (={share}) of {n} examples holds out {count}: both sides need at least one")
+        fitting = f", or a share of {1 / n:.2g} or more" if not count and n > 1 else ""
+        raise ValueError(
+            f"`{name}` (={share}) of {n} examples holds out {count}: both sides need at least one. Give more "
+            f"examples{fitting}"
+        )
     return count

@@ -135,6 +135,7 @@ def create(
     for option in options:
         if option not in (*known, *styled):
             raise ValueError(unknown(f"option of {name}", option, [*known, *styled] or ["(none)"]))
+    _check_options(name, options)
     win.per_axis("num_classes", num_classes, 1)
     rank = len(input_shape) - 1
     if rank not in ranks:
@@ -151,3 +152,12 @@ def create(
         layer = layer_of(error)
         where = f" in layer {layer}" if layer else ""
         raise ValueError(f"{name} with `input_shape` (={input_shape}){where}: {error}") from error
+
+
+def _check_options(name: str, options: dict[str, Any]) -> None:
+    """Raise where a layer would, in the option's own name."""
+    width, dropout = options.get("width", 1), options.get("dropout", 0.0)
+    if type(width) is not int or width < 1:
+        raise ValueError(f"`width` (={width}) of {name} must be at least 1, and whole")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"`dropout` (={dropout}) of {name} must be at least 0 and less than 1")

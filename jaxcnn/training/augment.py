@@ -17,7 +17,7 @@ from jaxcnn.training.batch import Augment, Batch, on_inputs
 _LIMITS = {
     "resized_crop": (0.01, 1), "crop": (0, math.inf), "translate": (0, math.inf), "rotate": (0, 180),
     "brightness": (0, 1), "contrast": (0, 1), "saturation": (0, 1), "hue": (0, 0.5),
-    "randaugment": (0, math.inf), "magnitude": (0, 30), "cutout": (0, math.inf),
+    "randaugment": (0, 20), "magnitude": (0, 30), "cutout": (0, math.inf),
     "mixup": (0, math.inf), "cutmix": (0, math.inf),
 }  # fmt: skip
 _FLIPS = ("none", "random", "alternating")

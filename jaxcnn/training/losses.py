@@ -1,6 +1,7 @@
 """Losses: pure functions of (outputs, targets) with a scalar result, computed in float32 or wider."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -205,8 +206,8 @@ def make_loss(config: LossConfig, targets: Int[np.ndarray, " n *more"], classes:
         `loss(outputs, targets) -> scalar`.
 
     Raises:
-        ValueError: Labels outside 0 to classes - 1, targets that are not those of the loss, or an unknown loss or kind
-            of class weights.
+        ValueError: Labels outside 0 to classes - 1, targets that are not those of the loss, a value out of range, or an
+            unknown loss or kind of class weights.
 
     Example:
         >>> import numpy as np
@@ -219,6 +220,10 @@ def make_loss(config: LossConfig, targets: Int[np.ndarray, " n *more"], classes:
         raise ValueError(unknown("class weights", config.class_weights, ["none", "balanced"]))
     if config.name not in LOSSES:
         raise ValueError(unknown("loss", config.name, LOSSES))
+    if not 0 <= config.label_smoothing <= 1:
+        raise ValueError(f"`label_smoothing` (={config.label_smoothing}) must be from 0 to 1")
+    if not 0 <= config.gamma < math.inf:
+        raise ValueError(f"`gamma` (={config.gamma}) must be finite, and not negative")
     if config.name == "multi_label":
         if targets.shape[1:] != (classes,) or ((targets < 0) | (targets > 1)).any():
             raise ValueError(

@@ -88,8 +88,15 @@ def test_a_run_needs_its_source_only_to_begin(source, config, tmp_path):
     ("change", "message"),
     [
         ({}, r"head/dense/kernel is \(32, 3\) there, \(32, 4\) here.*--fresh head/dense$"),
-        ({"model": ModelConfig("small_cnn", width=8)}, r"and \d+ more. To draw them anew: --fresh .* \.\.\."),
-        ({"model": ModelConfig("lenet5", padding_mode="circular")}, "it has no conv1"),
+        ({"model": ModelConfig("small_cnn", width=8)}, r"and \d+ more. It seems another network's: give the model and"),
+        (
+            {"model": ModelConfig("lenet5", padding_mode="circular")},
+            r"it has no conv1/bias, .* another network's",
+        ),
+        (
+            {"fresh": ("stage?/unit1", "head"), "freeze": ("head",)},
+            "both name head/dense/bias, head/dense/kernel: ",
+        ),
         ({"fresh": ("haed",)}, "'haed' names no layer and no parameter: they begin with head, stage1, stage2"),
         ({"freeze": ("conv9",)}, "'conv9' names no layer"),
         ({"freeze": ("*",)}, r"`freeze` \(=\*\) leaves no parameter to train"),
@@ -103,6 +110,30 @@ def test_what_does_not_fit_is_named_and_leaves_nothing(source, config, tmp_path,
     with pytest.raises(ValueError, match=message):
         api.fit(tuned.model.name, dataset, tuned, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_file_of_other_names_is_told_from_a_network_that_differs(source, tmp_path):
+    file = tmp_path / "network.safetensors"
+    save_file({"features.0.weight": np.zeros(3, np.float32)}, file)
+    _, params, statistics = nn.split(api.problem.make_module(source.config, None, (8, 8, 1), 3))
+    with pytest.raises(ValueError, match="no array of this network: it has features/0/weight; the network, head/dense"):
+        api.initial.load_initial(file, params, statistics)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda array: np.full_like(array, np.nan), "head/dense/bias holds NaN or infinity"),
+        (lambda array: array.astype(np.int8), "head/dense/bias is int8; expected floats"),
+    ],
+)
+def test_arrays_that_are_no_parameters_are_refused(source, tmp_path, spoil, message):
+    file = tmp_path / "network.safetensors"
+    whole = arrays(source)
+    save_file({**whole, "head/dense/bias": spoil(np.asarray(whole["head/dense/bias"]))}, file)
+    _, params, statistics = nn.split(api.problem.make_module(source.config, None, (8, 8, 1), 3))
+    with pytest.raises(ValueError, match=message):
+        api.initial.load_initial(file, params, statistics)
 
 
 def test_a_damaged_file_is_named(source, config, tmp_path):

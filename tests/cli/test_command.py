@@ -42,6 +42,7 @@ def test_every_command_has_help(command, verb: str) -> None:
         ("train --optim.lrr 3", "unknown flag --optim.lrr: did you mean --optim.lr?"),
         ("train --epoch=3", "unknown flag --epoch: did you mean --epochs?"),
         ("train --epochs x", "--epochs: invalid literal"),
+        ("train --data.size abc", "--data.size takes a whole number, or None; got 'abc' (see jaxcnn train --help)"),
         ("train --model.norm bach", "invalid choice 'bach' for argument '--model.norm'"),
         ("train --model.name resnet51", "unknown model 'resnet51': did you mean 'resnet56'?"),
         ("train --model.stem cifar", "unknown option of small_cnn 'stem'"),

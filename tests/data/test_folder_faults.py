@@ -73,6 +73,14 @@ HOSTILE: dict[str, tuple[Callable[[Path, Write], object], str]] = {
     ),
     "an empty train": (lambda root, write: (root / "train").mkdir(parents=True), "/train holds nothing; expected one"),
     "a train of files": (lambda root, write: write("train", 3), "/images/train holds only files; expected one folder"),
+    "a folder beside train": (
+        lambda root, write: [write(name) for name in ("train/a", "train/b", "new")],
+        "holds train, a split with folders of its own, beside 'new': expected train and test, or a folder of images",
+    ),
+    "a test alone": (
+        lambda root, write: [write(name) for name in ("test/a", "test/b", "val/a", "val/b")],
+        "/images holds test and val, but no train: expected train, and test if there is one",
+    ),
     "classes that differ": (unlike, r"/images/test lacks the class 'c' \(and 1 more\) that /.*/images/train has"),
     "a class of the test alone": (
         lambda root, write: (write("train/a"), write("train/b"), write("test/a"), write("test/b"), write("test/c")),

@@ -107,6 +107,11 @@ def test_an_image_may_have_any_number_of_labels(save: Callable[[Arrays], Path]) 
         (plain(classes=["a", "b"]), r"`train` target 2 is 2; expected a class in 0\.\.1"),
         (keras(x_test=None), "lacks x_test|truncated, damaged or no"),
         ({k: v for k, v in keras().items() if k != "y_test"}, "lacks y_test"),
+        (plain(targets=LABELS * 0), "all targets are 0, one class; expected two or more, numbered from 0"),
+        (
+            plain(inputs=np.zeros((60, 3, 8, 8), np.uint8)),
+            r"\(60, 3, 8, 8\), channels first; .*x.transpose\(0, 2,",
+        ),
         (plain(targets=np.array([None] * 60)), "truncated, damaged or no .npz file .targets is an array of objects"),
     ],
 )

@@ -146,3 +146,16 @@ def test_balanced_weights_make_classes_count_alike():
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (LossConfig(label_smoothing=1.5), r"`label_smoothing` \(=1.5\) must be from 0 to 1"),
+        (LossConfig("multi_label", label_smoothing=-0.1), r"`label_smoothing` \(=-0.1\) must be"),
+        (LossConfig("focal", gamma=-1.0), r"`gamma` \(=-1.0\) must be finite, and not negative"),
+    ],
+)
+def test_a_value_out_of_range_is_told_before_a_loss_is_computed(config, message):
+    with pytest.raises(ValueError, match=message):
+        training.make_loss(config, np.zeros((2, 3)) if config.name == "multi_label" else np.array([0, 1]), 3)
