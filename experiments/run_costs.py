@@ -1,8 +1,9 @@
 """What a run pays for surviving: checkpoints, chunks, and the time until a resumed run is under way.
 
-    python experiments/run_costs.py --pairs 5
+    python experiments/run_costs.py --pairs 9
 
-Two trainings alternate in one process; the first epoch of each, in which caches fill, is left out.
+What is compared alternates in one process: epochs after a checkpoint with epochs after none, and chunks of one step
+with whole epochs.
 """
 
 import argparse
@@ -20,55 +21,96 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from scipy import stats
 
-from jaxcnn import api, data, lowering, nn, training
-from jaxcnn.config import Config, OptimConfig
-from jaxcnn.models import create
-from jaxcnn.runs import environment
+from jaxcnn import api, data, lowering, training
+from jaxcnn.api.course import Course, lay_out
+from jaxcnn.api.problem import Problem, pose
+from jaxcnn.config import Config, DataConfig, ModelConfig, OptimConfig
+from jaxcnn.presets import PRESETS
+from jaxcnn.runs import Run, environment
 
 RECORD = Path(__file__).parent / "run_costs.json"
 
 
-def with_checkpoints(config: Config, model: str) -> list[float]:
-    """Seconds of each epoch but the first: from one `Epoch` to the next, the saving of the one before included."""
-    folder = tempfile.mkdtemp()
-    events = api.fit_events(model, "synthetic", config, out=folder)
-    try:
-        return _seconds(events)
-    finally:
-        shutil.rmtree(folder)
+def checkpoints(config: Config, pairs: int) -> dict[str, Any]:
+    """Train epochs of which every other one is saved; what an epoch takes after a checkpoint, and after none.
+
+    The saving goes on in the background during the epoch that follows, whose time has all that it costs. The first
+    two epochs, in which caches fill, are left out.
+    """
+    config = dataclasses.replace(config, epochs=2 * pairs + 2)
+    course, problem, dataset = lay(config)
+    ends: list[float] = []
+    blocked: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        run, saving = Run.create(Path(folder) / "run", config, data.describe(dataset)), None
+        for event in course.events(course.begin(), training.Progress(), lambda: False):
+            if isinstance(event, training.Epoch):
+                ends.append(time.perf_counter())
+                waited = time.perf_counter()
+                if saving:
+                    saving.result()
+                    blocked[-1] += time.perf_counter() - waited
+                saving = None
+                if len(ends) % 2 == 0 and event.progress:
+                    saving = run.save(event.state, event.progress)
+                    blocked.append(time.perf_counter() - waited)
+                print(f"epoch {len(ends)} of {config.epochs}", flush=True)
+        if saving:
+            saving.result()
+        size = sum(file.stat().st_size for file in (run.path / "steps" / str(run.latest_step())).rglob("*"))
+    seconds = [later - earlier for earlier, later in itertools.pairwise(ends)][1:]
+    after, without = seconds[::2], seconds[1::2]
+    added = [one - other for one, other in zip(after, without, strict=True)]
+    return {
+        "steps": course.steps,
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(problem.params)),
+        "bytes": size,
+        "epoch_s": statistics.median(without),
+        "blocked_s": interval(blocked[:-1]),
+        "added_s": interval(added),
+        "share": interval([one / other for one, other in zip(added, without, strict=True)]),
+    }
 
 
-def without_checkpoints(config: Config, model: str) -> list[float]:
-    """The same training by the loop alone, of which nothing is written."""
-    dataset = data.load("synthetic")
-    steps = training.steps_per_epoch(len(dataset.train.inputs), config.batch)
-    apply, params, statistics = nn.split(create(model, num_classes=10, input_shape=dataset.input_shape, rngs=0))
-    optimizer = training.make_optimizer(config.optim, steps_per_epoch=steps, epochs=config.epochs)
-    loss, metrics = training.cross_entropy, {"accuracy": training.accuracy}
-    given = {"prepare": dataset.preprocessing, "dtype": config.dtype}
-    train_steps = training.make_train_steps(apply, optimizer, loss, metrics=metrics, batch=config.batch, **given)
-    evaluate = training.make_evaluate(apply, metrics={"loss": loss, **metrics}, batch=config.eval_batch, **given)
-    state = training.create_state(params, statistics, optimizer, jax.random.key(0))
-    events = training.epochs(
-        state, train_steps, evaluate, dataset.train, dataset.validation,
-        epochs=config.epochs, batch=config.batch, chunk=config.chunk,
-    )  # fmt: skip
-    return _seconds(events)
+def chunks(config: Config, pairs: int) -> dict[str, Any]:
+    """Train by chunks of one step and by whole epochs, alternately: what a chunk costs beside its steps."""
+    prices, steps_s = [], []
+    for _ in range(pairs):
+        single, whole = (
+            statistics.median(epochs(dataclasses.replace(config, chunk=chunk))) for chunk in (1, config.chunk)
+        )
+        steps = lay(config)[0].steps
+        prices.append((single - whole) / (steps - 1))
+        steps_s.append(whole / steps)
+    price, step = statistics.median(prices), statistics.median(steps_s)
+    return {"step_s": step, "chunk_s": interval(prices), "share_of_50_steps": price / (50 * step)}
 
 
-def _seconds(events: Any) -> list[float]:
+def epochs(config: Config) -> list[float]:
+    """Seconds of each epoch but the first, of a training of which nothing is written."""
+    course, _, _ = lay(config)
+    events = course.events(course.begin(), training.Progress(), lambda: False)
     ends = [time.perf_counter() for event in events if isinstance(event, training.Epoch)]
     return [later - earlier for earlier, later in itertools.pairwise(ends)]
 
 
-def compare(one: Callable[[], list[float]], other: Callable[[], list[float]], pairs: int) -> dict[str, Any]:
-    """Alternate two measurements; the ratio of their medians, and that of each pair."""
-    rows = [(statistics.median(one()), statistics.median(other())) for _ in range(pairs)]
-    ratios = sorted(a / b for a, b in rows)
+def lay(config: Config) -> tuple[Course, Problem, data.Dataset]:
+    """Build what `fit` would train by."""
+    dataset = data.load(config.data)
+    problem = pose(config, dataset, config.model.name, None, None)
+    return lay_out(config, dataset, problem, None), problem, dataset
+
+
+def interval(values: list[float]) -> dict[str, Any]:
+    """The median, and the interval that holds it with 95 % by the sign test's order statistics."""
+    ordered = sorted(values)
+    below = int(stats.binom.ppf(0.025, len(ordered), 0.5))
     return {
-        "seconds": [statistics.median(column) for column in zip(*rows, strict=True)],
-        "ratio": {"median": statistics.median(ratios), "least": ratios[0], "most": ratios[-1], "n": pairs},
+        "median": statistics.median(ordered),
+        "interval": [ordered[max(below - 1, 0)], ordered[min(len(ordered) - below, len(ordered) - 1)]],
+        "n": len(ordered),
     }
 
 
@@ -94,7 +136,7 @@ def resumed(repeats: int) -> dict[str, Any]:
             shutil.copytree(Path(folder) / "run", copy)
             began = time.time()
             out = subprocess.run(
-                [sys.executable, "-c", code, str(copy)], capture_output=True, text=True, check=True
+                [sys.executable, "-P", "-c", code, str(copy)], capture_output=True, text=True, check=True
             ).stdout
             found.append((*map(float, out.split()), time.time() - began))
     names = ("compiled_s", "first_step_s", "process_s")
@@ -107,30 +149,25 @@ def resumed(repeats: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, print and record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=5)
-    pairs = parser.parse_args().pairs
+    parser.add_argument("what", nargs="*", help="which measurements, by a word of their names (default: all)")
+    parser.add_argument("--pairs", type=int, default=9)
+    arguments = parser.parse_args()
+    pairs = arguments.pairs
     lowering.enable()
-    config = Config(epochs=2, batch=128, chunk=50, optim=OptimConfig("momentum", lr=0.01))
-    fine = dataclasses.replace(config, epochs=8, batch=32, chunk=8)
-    coarse = dataclasses.replace(fine, chunk=10**6)
-    found: dict[str, Any] = {}
-
-    def note(name: str, values: dict[str, Any]) -> None:
-        found[name] = values
-        print(name, json.dumps(values), flush=True)
-        RECORD.write_text(json.dumps({"environment": environment(), "found": found}, indent=1) + "\n")
-
-    note("a resumed ResNet-18", resumed(pairs))
-    note(
-        "a checkpoint an epoch of 14 steps, ResNet-9, against none",
-        compare(lambda: with_checkpoints(config, "resnet9"), lambda: without_checkpoints(config, "resnet9"), pairs),
-    )
-    note(
-        "chunks of 8 steps of 32 images, small_cnn, against epochs of 56",
-        compare(
-            lambda: without_checkpoints(fine, "small_cnn"), lambda: without_checkpoints(coarse, "small_cnn"), pairs
-        ),
-    )
+    resnet = Config(DataConfig("synthetic"), ModelConfig("resnet9"), optim=OptimConfig("momentum", lr=0.01))
+    small = Config(DataConfig("synthetic"), ModelConfig("lenet5"), epochs=21, batch=32, chunk=10**6)
+    measurements: dict[str, Callable[[], dict[str, Any]]] = {
+        "chunks of one step, LeNet-5": lambda: chunks(small, pairs),
+        "a checkpoint an epoch, ResNet-9 with momentum": lambda: checkpoints(resnet, pairs),
+        "a checkpoint an epoch, the preset fashion_mnist": lambda: checkpoints(PRESETS["fashion_mnist"], pairs),
+        "a resumed ResNet-18": lambda: resumed(5),
+    }
+    for name, measure in measurements.items():
+        if not arguments.what or any(word in name for word in arguments.what):
+            found = json.loads(RECORD.read_text())["found"] if RECORD.exists() else {}
+            found[name] = measure()
+            print(name, json.dumps(found[name]), flush=True)
+            RECORD.write_text(json.dumps({"environment": environment(), "found": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

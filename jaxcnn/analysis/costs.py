@@ -212,8 +212,23 @@ def compiled_cost(fn: Callable[..., Any], *args: Any) -> dict[str, int | None]:
         >>> compiled_cost(F.conv, x, kernel)
         {'xla_flops': 20, 'xla_peak_bytes': ...}
     """
-    compiled = jax.jit(fn).lower(*args).compile()
-    told, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    return program_cost(jax.jit(fn).lower(*args).compile())
+
+
+def program_cost(program: Any) -> dict[str, int | None]:
+    """Return XLA's own account of a compiled program: see `compiled_cost`.
+
+    Args:
+        program: What `jax.jit(fn).lower(...).compile()` gives.
+
+    Returns:
+        `xla_flops`, and `xla_peak_bytes`; None where the backend does not tell.
+
+    Example:
+        >>> program_cost(jax.jit(lambda x: x + 1).lower(jax.ShapeDtypeStruct((4,), "float32")).compile())["xla_flops"]
+        4
+    """
+    told, memory = program.cost_analysis(), program.memory_analysis()
     told = told[0] if isinstance(told, list) and told else told
     peak = memory and (
         memory.argument_size_in_bytes

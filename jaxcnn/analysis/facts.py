@@ -11,7 +11,7 @@ from jaxcnn.analysis.units import NOTHING, SEEN, Axis, Interval, Units, lowest_c
 from jaxcnn.analysis.world import World
 
 MOST_STEPS = 8
-"""Output shifts that are tried, beside those that the jump tells."""
+"""Output shifts that are tried under shifts that bring in new content, of each kind."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,7 +227,7 @@ def _circular(i: int, world: World, array: Units, carriers: dict[int, Axis]) -> 
     period = _whole_period(i, array)
     best: tuple[int, int, int | None] = (period, 0, None)
     for place, axis in carriers.items():
-        found = _least_lattice(i, axis, period, array, place)
+        found = _least_lattice(i, axis, period)
         if found and found[0] < best[0]:
             best = (*found, place)
     lattice, step, axis_of = best
@@ -241,10 +241,13 @@ def _circular(i: int, world: World, array: Units, carriers: dict[int, Axis]) -> 
     return Contract("position-dependent") if moves else Contract("invariant", lattice), None
 
 
-def _least_lattice(i: int, axis: Axis, period: int, array: Units, place: int) -> tuple[int, int] | None:
-    """Return the least input shift that some roll of an axis answers, and that roll."""
+def _least_lattice(i: int, axis: Axis, period: int) -> tuple[int, int] | None:
+    """Return the least input shift that some roll of an axis answers, and that roll.
+
+    The rolls that are answered are the multiples of the least one, which divides the size: they are a subgroup.
+    """
     n = axis.size
-    for step in _candidates(axis, i, array, place):
+    for step in _divisors(n)[:-1]:
         shift = _answered(i, axis, period, np.roll(np.arange(n), -step))
         if shift:
             least = math.gcd(shift, period)
@@ -254,16 +257,9 @@ def _least_lattice(i: int, axis: Axis, period: int, array: Units, place: int) ->
     return None
 
 
-def _candidates(axis: Axis, i: int, array: Units, place: int) -> list[int]:
-    inner, steps = 1, list(range(1, min(axis.size, MOST_STEPS + 1)))
-    pace = axis.step[i]
-    if pace:
-        steps.insert(0, pace.denominator)
-    for part in array.axes[place][::-1]:
-        if part.carries(i):
-            steps += [inner * n for n in range(1, min(part.size, MOST_STEPS + 1))]
-        inner *= part.size
-    return [step for step in dict.fromkeys(steps) if 0 < step < axis.size]
+def _divisors(n: int) -> list[int]:
+    small = [k for k in range(1, math.isqrt(n) + 1) if n % k == 0]
+    return small + [n // k for k in reversed(small)]
 
 
 def _answered(i: int, axis: Axis, period: int, to: np.ndarray) -> int:
@@ -287,8 +283,8 @@ def _interior(i: int, array: Units, carriers: dict[int, Axis]) -> tuple[Contract
         if not jump:
             continue
         sign = 1 if jump > 0 else -1
-        for times in range(1, MOST_STEPS + 1):
-            lattice, step = times * abs(jump.numerator), times * jump.denominator
+        for step in _steps(i, axis, jump):
+            lattice = abs(int(step * jump))
             run = _longest_run(i, axis, step, sign * lattice)
             if run is not None:
                 return Contract("equivariant", lattice, sign * step, run), place
@@ -299,6 +295,15 @@ def _interior(i: int, array: Units, carriers: dict[int, Axis]) -> tuple[Contract
                 if run is not None and axis.size - sum(run) > step + 1:  # one pair alone is a coincidence of borders
                     return Contract("equivariant", abs(distance), step if distance > 0 else -step, run), place
     return Contract("position-dependent"), None
+
+
+def _steps(i: int, axis: Axis, jump: Fraction) -> list[int]:
+    """Return the steps to try: small ones, and those after which the unit in the middle comes again."""
+    usual = [times * jump.denominator for times in range(1, MOST_STEPS + 1)]
+    ahead = np.arange(1, axis.size - (middle := axis.size // 2))
+    moved = axis.at[i, middle + ahead] - axis.at[i, middle]
+    again = (axis.label[middle + ahead] == axis.label[middle]) & (moved * jump.denominator == ahead * jump.numerator)
+    return list(dict.fromkeys([*usual, *ahead[again][:MOST_STEPS].tolist()]))
 
 
 def _longest_run(i: int, axis: Axis, step: int, distance: int) -> tuple[int, int] | None:

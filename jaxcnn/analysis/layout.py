@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxcnn.analysis.joining import joined
 from jaxcnn.analysis.moves import absorbed, along
-from jaxcnn.analysis.orbit import chosen, picked
+from jaxcnn.analysis.orbit import chosen, picked, reshaped
 from jaxcnn.analysis.products import split
 from jaxcnn.analysis.rules import rule, shape_of
 from jaxcnn.analysis.units import Axis, Units, Unknown, widen
@@ -64,7 +64,12 @@ def reshape(world: World, equation: Any, operands: Sequence[Units]) -> list[Unit
         for axis in array.axes[place]:
             base, hidden = absorbed(world, axis, base, hidden)
     value = None if array.value is None else array.value.reshape(shape)
-    return [array.replace(shape=shape, axes=tuple(axes), base=base, hidden=hidden, value=value, winner=array.winner)]
+    here = reshaped(array.here, array.shape, shape)
+    return [
+        array.replace(
+            shape=shape, axes=tuple(axes), base=base, hidden=hidden, value=value, winner=array.winner, here=here
+        )
+    ]
 
 
 def _ones(
@@ -114,8 +119,9 @@ def broadcast(world: World, equation: Any, operands: Sequence[Units]) -> list[Un
         else:
             for axis in array.axes[place]:
                 base, hidden = absorbed(world, axis, base, hidden)
-    winner = array.winner if math.prod(shape) == 1 else None
-    return [array.replace(shape=shape, axes=tuple(axes), base=base, hidden=hidden, winner=winner)]
+    winner = array.winner if math.prod(array.shape) == 1 else None  # everywhere the same index
+    here = array.here and array.here.along(equation.params["broadcast_dimensions"][array.here.place])
+    return [array.replace(shape=shape, axes=tuple(axes), base=base, hidden=hidden, winner=winner, here=here)]
 
 
 @rule("tile")

@@ -3,7 +3,8 @@
 A map of stride s has s phases. Their norms are s numbers that a circular shift of the input rolls, so that the largest
 one's index moves with the shift, and the phase that it chooses is the same map but for a roll (Chaman and Dokmanic,
 "Truly shift-invariant convolutional neural networks", CVPR 2021). From there on shifts are told relative to that roll:
-in a frame of their own, a circle of as many positions as the phase has. Two equal norms may break it.
+in a frame of their own, a circle of as many positions as the phase has. Put back at the same index, zeros between, the
+phase moves as the map did before. Two equal norms may break it.
 """
 
 import dataclasses
@@ -49,6 +50,37 @@ class Winner:
     @property
     def count(self) -> int:
         return math.prod(self.sizes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Here:
+    """Booleans that are true at the index `winner` along the axis `place`, and do not depend on any other axis."""
+
+    winner: Winner
+    place: int
+
+    def along(self, place: int) -> "Here":
+        """Return the same along another axis."""
+        return Here(self.winner, place)
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """How a frame lies in the one before: what is needed to leave it.
+
+    Attributes:
+        number: Of the winner that chose.
+        before: The frame that the winner is told in.
+        offsets: By how much each phase is shifted there.
+        modulus: How many shifts there are one of the frame's positions.
+        step: Of the axis of the phases, see `Axis`.
+    """
+
+    number: int
+    before: int
+    offsets: tuple[int, ...]
+    modulus: int
+    step: tuple[Any, ...]
 
 
 @rule("argmax", "argmin")
@@ -149,8 +181,10 @@ def chosen(world: World, array: Units, place: int, start: Units) -> Units:
         ).any():
             raise Unknown("a slice whose phases differ")
         axes = [tuple(_in_frame(part, i, modulus) for part in parts) for parts in axes]
-        frame[i] = world.frame(winner.number, i, *((axis.at[i] - axis.at[i, 0]) % whole).tolist())
+        offsets = tuple(((axis.at[i] - axis.at[i, 0]) % whole).tolist())
+        frame[i] = world.frame(winner.number, i, *offsets)
         before = array.frame[i]
+        world.opened[frame[i]] = Opened(winner.number, before, offsets, modulus, axis.step)
         world.follows(frame[i], world.lattices.get(before, 1) * lattice, world.paces[before] * modulus)
         period[i], at[i] = whole // modulus, 0
         field[i] = everything(array.field[i], world.sizes[i], [part for parts in axes for part in parts], i)
@@ -159,6 +193,83 @@ def chosen(world: World, array: Units, place: int, start: Units) -> Units:
     base = dataclasses.replace(array.base, period=period, at=at, hull=hull)
     shape = tuple(size for other, size in enumerate(array.shape) if other != place)
     return Units(shape, tuple(axes), base, tuple(field), world.family(), array.hidden, tuple(frame))
+
+
+def standing(name: str, operands: Sequence[Units], shape: Sequence[int]) -> Here | None:
+    """Say whether an element-wise operation tells at which position of an axis an index stands.
+
+    Args:
+        name: Of its primitive.
+        operands: Its operands.
+        shape: Of its result.
+
+    Returns:
+        Where, or None.
+    """
+    places = [place for place, size in enumerate(shape) if size > 1]
+    if name != "eq" or len(places) != 1:
+        return None
+    for index, positions in (operands, operands[::-1]):
+        winner, value = index.winner, positions.value
+        if winner is None or value is None or winner.offset % winner.count:
+            continue
+        if value.size == winner.count and (value.reshape(-1) == np.arange(winner.count)).all():
+            return Here(winner, places[0])
+    return None
+
+
+def reshaped(here: Here | None, before: Sequence[int], after: Sequence[int]) -> Here | None:
+    """Return what is told of an axis once axes of size 1 have been put around it or taken away."""
+    if here is None or math.prod(before) != before[here.place] or before[here.place] not in after:
+        return None
+    return here.along(list(after).index(before[here.place]))
+
+
+def put_back(world: World, operands: Sequence[Units]) -> Units | None:
+    """Put a phase back at the index that it was taken from, a constant at all others.
+
+    With phase k of the map before shifted by o[k], its position j by m j, and y[j] = f(phase rolled by a[j]),
+
+        z[k, j](x) = [k is chosen of x] y[j](x) = g(x shifted by o[k] + m a[j]),   g(x) = [0 is chosen of x] f(phase)
+
+    since a shift by o[k] + m a makes of a chosen phase k a chosen phase 0, rolled by a.
+
+    Args:
+        world: Of the arrays.
+        operands: Of a `select_n`: where the index stands, the constant, and what was computed of the phase.
+
+    Returns:
+        The array in the frame of the map before; None where it is not of this kind.
+    """
+    which, constant, array = operands
+    winner, place = which.here.winner, which.here.place
+    outer = [part for operand in (constant, array) for part in operand.axes[place]]
+    uniform = [part for product in constant.axes for part in product] + outer
+    if constant.depends or not all(part.is_uniform for part in uniform):
+        return None
+    opened = [world.opened.get(array.frame[i]) for i in winner.inputs]
+    others = [i for i in range(world.rank) if i not in winner.inputs]
+    if any(entry is None or entry.number != winner.number for entry in opened):
+        return None
+    if any(array.frame[i] != winner.frame[i] for i in others):
+        return None
+    axes, phases = list(array.axes), []
+    frame, period, at = list(array.frame), array.base.period.copy(), array.base.at.copy()
+    for i, entry in zip(winner.inputs, opened, strict=True):
+        offsets = np.zeros((world.rank, len(entry.offsets)), np.int64)
+        offsets[i] = entry.offsets
+        phases.append(world.axis(np.zeros(len(entry.offsets), np.int64), at=offsets, step=entry.step))
+        axes = [tuple(_out_of_frame(part, i, entry.modulus) for part in product) for product in axes]
+        frame[i], period[i], at[i] = entry.before, period[i] * entry.modulus, at[i] * entry.modulus
+    base = dataclasses.replace(array.base, period=period, at=at)
+    axes[place] = tuple(phases)
+    return array.replace(axes=tuple(axes), base=base, family=world.family(), frame=tuple(frame))
+
+
+def _out_of_frame(axis: Axis, i: int, modulus: int) -> Axis:
+    at, period = axis.at.copy(), axis.period.copy()
+    at[i], period[i] = at[i] * modulus, period[i] * modulus
+    return dataclasses.replace(axis, at=at, period=period, whole=None)
 
 
 def picked(world: World, array: Units, places: Sequence[int], starts: Sequence[Units]) -> Units:

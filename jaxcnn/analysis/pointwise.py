@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jaxcnn.analysis.combine import pair
-from jaxcnn.analysis.orbit import followed
+from jaxcnn.analysis.orbit import followed, put_back, standing
 from jaxcnn.analysis.reduction import reduce
 from jaxcnn.analysis.rules import rule, shape_of
 from jaxcnn.analysis.units import Units, Unknown
@@ -25,9 +25,15 @@ ELEMENTWISE = """
 def elementwise(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
     if len(equation.outvars) > 1:  # an identity of several arrays
         return list(operands)
-    result = pair(world, operands, shape_of(equation))
-    winner = followed(equation.primitive.name, operands) if any(operand.winner for operand in operands) else None
-    return [dataclasses.replace(result, winner=winner)]
+    name, shape = equation.primitive.name, shape_of(equation)
+    if name == "select_n" and operands[0].here:
+        put = put_back(world, operands)
+        if put is not None:
+            return [put]
+    result = pair(world, operands, shape)
+    if not any(operand.winner for operand in operands):
+        return [result]
+    return [dataclasses.replace(result, winner=followed(name, operands), here=standing(name, operands, shape))]
 
 
 @rule("bias_relu")

@@ -105,6 +105,7 @@ class Units:
         hidden: For each input axis, whether padding was seen along an axis that is gone.
         frame: For each input axis, 0; or the number of the data-dependent roll that all shifts are relative to.
         winner: What an index of the largest of some units tells of shifts; see `orbit.py`.
+        here: Of booleans: at which of an axis's positions such an index stands, and which axis; see `orbit.py`.
         value: The numbers themselves, of a small constant.
         sources: Of a constant: which of the other arguments' leaves it is made of.
     """
@@ -117,6 +118,7 @@ class Units:
     hidden: tuple[bool, ...]
     frame: tuple[int, ...]
     winner: Any = None
+    here: Any = None
     value: np.ndarray | None = None
     sources: frozenset[int] = frozenset()
 
@@ -126,8 +128,8 @@ class Units:
         return any(field != NOTHING for field in self.field)
 
     def replace(self, **changes: Any) -> "Units":
-        """Return the units with some attributes changed; the value and the winner are kept only where given."""
-        return dataclasses.replace(self, **({"winner": None, "value": None} | changes))
+        """Return the units with some attributes changed; the value, `winner` and `here` are kept only where given."""
+        return dataclasses.replace(self, **({"winner": None, "here": None, "value": None} | changes))
 
 
 @functools.cache

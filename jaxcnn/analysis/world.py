@@ -27,6 +27,7 @@ class World:
         self.frames: dict[Any, int] = {}
         self.lattices: dict[int, int] = {}
         self.paces: dict[int, int] = {0: 1}
+        self.opened: dict[int, Any] = {}
         self.names: dict[Any, int] = {}
         self.gone: dict[int, frozenset[Any]] = {}
 
@@ -99,7 +100,7 @@ class World:
                 axes.append((self.axis(number(rows)),))
         nothing, still, frame = (NOTHING,) * self.rank, (False,) * self.rank, (0,) * self.rank
         base = self.base(constant=True)
-        return Units(shape, tuple(axes), base, nothing, self.family(), still, frame, None, value)
+        return Units(shape, tuple(axes), base, nothing, self.family(), still, frame, value=value)
 
     def input(self, shape: Sequence[int], spatial_axes: Sequence[int]) -> Units:
         """Return the input: its spatial axes carry positions, all others tell functions apart."""

@@ -79,10 +79,10 @@ def main(argv: Sequence[str]) -> int:
             raise
         distributed.leave(told(error, debug=arguments.debug))
     if isinstance(last, api.Halted):
-        print(
-            f"\njaxcnn: interrupted, {last.told}; go on with: jaxcnn train --out {shlex.quote(str(last.run.path))}",
-            file=sys.stderr,
-        )
+        again = f"jaxcnn train --out {shlex.quote(str(last.run.path))}"
+        if jax.process_count() > 1:
+            again += ", in every process, and where you gave them --coordinator, --processes and --process"
+        print(f"\njaxcnn: interrupted, {last.told}; go on with: {again}", file=sys.stderr)
         return stop.code or 143  # another process of the run was asked
     show_end(last, config, out)
     if arguments.json:

@@ -80,7 +80,55 @@ def stays_twice(x: Any) -> Any:
     return lax.dynamic_slice(maps, starts, (1, 1, *y.shape))[0, 0]
 
 
+def put_back(between: Any = circular, *, strides: Any = 2, index_of: Any = None) -> Any:
+    """What is computed of the phase, back at the index that it was taken from, or that another map chooses."""
+
+    def fn(x: Any) -> Any:
+        y, index = F.polyphase_pool(circular(x), strides=strides, return_index=True)
+        if index_of is not None:
+            index = index_of(x, index)
+        return circular(F.polyphase_unpool(between(y), index, strides=strides))
+
+    return fn
+
+
+def two_levels(x: Any) -> Any:
+    """A U-Net of polyphase sampling, with what was left on the way down."""
+    y, outer = F.polyphase_pool(circular(x), return_index=True)
+    z, inner = F.polyphase_pool(circular(jnp.tanh(y)), strides=(3, 2), return_index=True)
+    up = y + circular(F.polyphase_unpool(jnp.tanh(z), inner, strides=(3, 2)))
+    return jnp.concatenate([x, circular(F.polyphase_unpool(up, outer))], -1)
+
+
+def put_in_order(x: Any, order: Any) -> Any:
+    """The same written out, with the phases' numbers in any order."""
+    y, index = F.polyphase_pool(x, return_index=True)
+    h, w, c = y.shape
+    phases = jnp.where((jnp.asarray(order) == index).reshape(4, 1, 1, 1), y, 0)
+    return phases.reshape(2, 2, h, w, c).transpose(2, 0, 3, 1, 4).reshape(2 * h, 2 * w, c)
+
+
 CASES = {
+    "put back": (put_back(), ["equivariant", "equivariant"]),
+    "put back by other strides": (put_back(strides=(3, 4)), ["equivariant", "equivariant"]),
+    "put back along one axis": (put_back(strides=(1, 2)), ["equivariant", "equivariant"]),
+    "put back at two levels": (two_levels, ["equivariant", "equivariant"]),
+    "put back, rolled": (put_back(lambda y: jnp.roll(y, 1, 0)), ["equivariant", "equivariant"]),
+    "the mean put back": (put_back(lambda y: 0 * y + y.mean((0, 1))), ["equivariant", "equivariant"]),
+    "summed up before it is put back": (put_back(lambda y: jnp.cumsum(y, 0)), ["position-dependent", "equivariant"]),
+    "put back of every second row": (lambda x: put_back()(x[::2]), ["equivariant on 2Z", "equivariant"]),
+    "put back one phase further": (put_back(index_of=lambda x, k: (k + 1) % 4), ["unknown", "unknown"]),
+    "put back where a mirrored map chooses": (
+        put_back(index_of=lambda x, k: F.polyphase_pool(x[::-1], return_index=True)[1]),
+        ["unknown", "unknown"],
+    ),
+    "put back, written out": (lambda x: put_in_order(x, [0, 1, 2, 3]), ["equivariant", "equivariant"]),
+    "put back in another order": (lambda x: put_in_order(x, [0, 2, 1, 3]), ["unknown", "unknown"]),
+    "put back over the map itself": (lambda x: put_back()(x) * circular(x), ["equivariant", "equivariant"]),
+    "the phase beside what is put back": (
+        lambda x: put_back()(x)[:6, :4] + F.polyphase_pool(circular(x)),
+        ["unknown", "unknown"],
+    ),
     "polyphase": (lambda x: polyphase(circular(x)), ["orbit", "orbit"]),
     "one axis": (lambda x: polyphase_rows(circular(x)), ["orbit", "equivariant"]),
     "taken": (lambda x: jnp.take(*phases_of_rows(circular(x)), axis=0), ["orbit", "equivariant"]),

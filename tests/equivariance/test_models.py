@@ -27,6 +27,15 @@ DENSE = ("linear", "mlp")
 CUT = "lenet5"  # its second convolution has no padding: the circle is cut
 RESNETS = ("resnet18", "resnet34", "resnet50")
 HERE = (*DENSE, CUT, *RESNETS, "resnet9", "small_cnn", "group_cnn")
+CIFAR = ("alexnet", "mobilenet_v2", "convnext_tiny")  # of which the stem for small images is taken
+STRIDES = {
+    **dict.fromkeys(("alexnet", "resnet101", "resnet152", "mobilenet_v2", "convnext_tiny"), 8),
+    **dict.fromkeys(("vgg11", "vgg16", "vgg19"), 32),
+    **dict.fromkeys(("nin", "all_cnn", "densenet100", "wrn16_4", "wrn28_10"), 4),
+    **dict.fromkeys(("small_resnet", "resnet20", "resnet32", "resnet56", "resnet110"), 4),
+    **dict.fromkeys(("preact_resnet20", "preact_resnet110"), 4),
+}
+"""The product of the strides of every other model with a head, as their papers have them."""
 POOLS = {"group_cnn": ("max", "avg"), "lenet5": ("max", "avg")}
 CHANNELS = 3
 
@@ -227,6 +236,74 @@ def turning(model: Model, number: int) -> None:
 def test_other_turns_do(model: Model, action: eq.Action) -> None:
     fn, params, x = model.build()
     assert eq.invariance_error(lambda x: fn(params, x), x, action) > 100 * eq.rounding(fn, params, x)
+
+
+def other(name: str, size: int, **options: Any) -> Model:
+    """Return one of `STRIDES`, narrow."""
+    stem = {"stem": "cifar"} if name in (*CIFAR, "resnet101", "resnet152") else {}
+    return Model(name, (size, size), tuple({"width": 4, "head": "avg", **stem, **options}.items()))
+
+
+DEEP = (
+    "resnet56",
+    "resnet110",
+    "preact_resnet110",
+    "resnet101",
+    "resnet152",
+    "densenet100",
+    "vgg16",
+    "vgg19",
+    "wrn28_10",
+)
+OTHERS = [pytest.param(name, marks=pytest.mark.campaign if name in DEEP else ()) for name in STRIDES]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_other_model_promises_the_product_of_its_strides(name: str) -> None:
+    size = max(2 * STRIDES[name], 32 if name == "convnext_tiny" else 16)  # its last windows are 7x7
+    for padding_mode, pool, lattice in (
+        ("circular", None, STRIDES[name]),
+        ("circular", "polyphase", 1),
+        ("zeros", None, None),
+    ):
+        chosen = {} if pool is None else {"pool": pool}
+        fn, params, x = other(name, size, padding_mode=padding_mode, **chosen).build()
+        told = analysis.trace(fn, params, jax.ShapeDtypeStruct(x.shape, x.dtype)).outputs[0]
+        for claim in told.axes:
+            expected = ("invariant", lattice) if lattice else ("position-dependent", 0)
+            assert (claim.circular.kind, claim.circular.lattice) == expected, (padding_mode, pool)
+            assert not claim.interior.guarantees
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_a_u_net_moves_as_its_input_by_what_it_halves(depth: int) -> None:
+    """Its logits are a map: they move by as much as the image, which the first shift that is none of them refutes."""
+    lattice, size = 2**depth, 2 ** (depth + 1)
+    options = (("width", 4), ("depth", depth), ("padding_mode", "circular"))
+    fn, params, x = Model("unet", (size, size), options).build()
+    for claim in analysis.trace(fn, params, jax.ShapeDtypeStruct(x.shape, x.dtype)).outputs[0].axes:
+        assert (claim.circular.kind, claim.circular.lattice, claim.circular.step) == ("equivariant", lattice, lattice)
+    eq.assert_equivariant(lambda x: fn(params, x), x, shifts=[(lattice, 0), (0, lattice)])
+    with pytest.raises(AssertionError, match="not equivariant"):
+        eq.assert_equivariant(lambda x: fn(params, x), x, shifts=[(lattice // 2, 0)])
+
+
+def test_inside_a_u_net_moves_as_its_input_whatever_comes_in() -> None:
+    fn, params, x = Model("unet", (224, 32), (("width", 2), ("depth", 4))).build()
+    tall, wide = analysis.trace(fn, params, jax.ShapeDtypeStruct(x.shape, x.dtype)).outputs[0].axes
+    assert str(tall.interior) == "interior 94..94 on 16Z"
+    assert not wide.interior.guarantees  # no position is so far from both borders
+    eq.assert_equivariant(lambda x: fn(params, x), x, mode="interior", shifts=[(16, 0)], margin=((94, 94), 0))
+
+
+def test_a_u_net_of_polyphase_pools_moves_with_every_shift() -> None:
+    """What was sampled by the data is put back where it came from: derived, and measured."""
+    options = (("width", 2), ("depth", 2), ("padding_mode", "circular"), ("pool", "polyphase"))
+    fn, params, x = Model("unet", (8, 8), options).build()
+    told = analysis.trace(fn, params, jax.ShapeDtypeStruct(x.shape, x.dtype))
+    assert [str(axis.circular) for axis in told.outputs[0].axes] == ["equivariant", "equivariant"]
+    assert told.unknown == {}
+    eq.assert_equivariant(lambda x: fn(params, x), x)
 
 
 # The whole: a hundred times as many.
