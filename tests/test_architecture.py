@@ -25,15 +25,16 @@ MAY_IMPORT = {
     "runs": {"nn", "data", "training"},
     "report": set(),
     "presets": set(),
+    "benchmark": {"analysis", "functional", "lowering", "nn", "runs", "training"},
     "api": {"data", "equivariance", "functional", "models", "nn", "runs", "training"},
     "cli": {
-        "analysis", "api", "data", "equivariance", "functional", "lowering", "models", "nn", "presets", "report",
-        "runs", "training",
+        "analysis", "api", "benchmark", "data", "equivariance", "functional", "lowering", "models", "nn", "presets",
+        "report", "runs", "training",
     },
 }  # fmt: skip
 # Libraries that only these packages may import.
 ONLY_IN = {
-    "flax": {"nn", "models", "training", "interop"},
+    "flax": {"nn", "models", "training", "interop", "benchmark"},  # whose `nnx.jit` is measured
     "orbax": {"runs"},
     "tensorboardX": {"runs"},
     "tensorflow_datasets": {"data"},

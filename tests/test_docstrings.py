@@ -12,6 +12,7 @@ import pytest
 PACKAGES = [
     "analysis",
     "api",
+    "benchmark",
     "config",
     "data",
     "equivariance",

@@ -247,9 +247,9 @@ def put_back(world: World, operands: Sequence[Units]) -> Units | None:
     uniform = [part for product in constant.axes for part in product] + outer
     if constant.depends or not all(part.is_uniform for part in uniform):
         return None
-    opened = [world.opened.get(array.frame[i]) for i in winner.inputs]
+    opened = [world.opened[array.frame[i]] for i in winner.inputs if array.frame[i] in world.opened]
     others = [i for i in range(world.rank) if i not in winner.inputs]
-    if any(entry is None or entry.number != winner.number for entry in opened):
+    if len(opened) < len(winner.inputs) or any(entry.number != winner.number for entry in opened):
         return None
     if any(array.frame[i] != winner.frame[i] for i in others):
         return None

@@ -17,6 +17,7 @@ VERBS = {
     "evaluate": "measure a run on its test set",
     "summary": "list a network's layers: sizes, parameters, MACs, receptive fields, shift contracts",
     "audit": "prove or refute that a network keeps shifts of its input, and name the layer that loses them",
+    "bench": "measure convolutions, pools and networks on this device, and compare",
     "models": "list the models",
     "presets": "list the ready-made configs of `jaxcnn train`",
     "data": "list, prepare or show data sets",

@@ -1,0 +1,153 @@
+"""Whole networks as works: inference, training, and an epoch's steps in one program, one by one, or by `nnx.jit`."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from jaxcnn import nn, training
+from jaxcnn.benchmark.works import Work, draw, struct
+
+STEPS = 8
+"""In a call of a program that trains."""
+
+
+def inference(module: nn.Module, facts: Mapping[str, Any], shape: tuple[int, ...], *, batch: int, dtype: str) -> Work:
+    """Return the evaluation of a batch.
+
+    Args:
+        module: The network.
+        facts: What tells it from others.
+        shape: Of an image.
+        batch: Images.
+        dtype: That it computes in.
+
+    Returns:
+        The work.
+
+    Example:
+        >>> from jaxcnn.models import create
+        >>> model = create("linear", input_shape=(8, 8, 1))
+        >>> inference(model, {"model": "linear"}, (8, 8, 1), batch=4, dtype="float32").per_call
+        {'images_per_s': 4}
+    """
+    fn, params = nn.functionalize(module)
+    (x,) = draw(0, struct(batch, *shape, dtype=dtype))
+    about = {"name": "infer", **facts, "batch": batch, "shape": list(shape), "dtype": dtype}
+    return Work(about, fn, (params, x), {"images_per_s": batch})
+
+
+class Training:
+    """A network in training on random images, and the ways to take its steps.
+
+    Args:
+        module: The network.
+        facts: What tells it from others.
+        shape: Of an image.
+        classes: Of its outputs.
+        batch: Images in a step.
+        dtype: That activations are computed in.
+        steps: In a call; a batch of images of its own each.
+
+    Example:
+        >>> from jaxcnn.models import create
+        >>> model = create("linear", input_shape=(8, 8, 1))
+        >>> setting = Training(model, {"model": "linear"}, (8, 8, 1), classes=10, batch=4, dtype="float32", steps=2)
+        >>> setting.scan().per_call
+        {'images_per_s': 8}
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        facts: Mapping[str, Any],
+        shape: tuple[int, ...],
+        *,
+        classes: int,
+        batch: int,
+        dtype: str,
+        steps: int = STEPS,
+    ):
+        self.facts = {**facts, "batch": batch, "shape": list(shape), "dtype": dtype, "steps": steps}
+        self.steps, self.batch = steps, batch
+        self.module = module
+        self.apply, self.params, self.statistics = nn.split(module)
+        self.optimizer = optax.sgd(0.01, momentum=0.9)
+        images = np.random.default_rng(0).integers(0, 256, (steps * batch, *shape), np.uint8)
+        self.data = jax.device_put((images, np.arange(steps * batch, dtype=np.int32) % classes))
+        self.order = jnp.arange(steps * batch, dtype=jnp.int32)
+        self.dtype = dtype
+        self.train_steps = training.make_train_steps(
+            self.apply, self.optimizer, training.cross_entropy, prepare=_scaled, batch=batch, dtype=dtype
+        )
+
+    def scan(self, name: str = "train") -> Work:
+        """Return all steps as one program, as `jaxcnn train` takes them."""
+
+        def steps(state: Any, data: Any, order: jax.Array) -> Any:
+            return self.train_steps(state, data, order, start=0, count=self.steps)
+
+        return self._work(name, "scan", steps, (self._state(), self.data, self.order))
+
+    def loop(self) -> Work:
+        """Return the same steps one by one, the program called from Python for each."""
+        held: list[Any] = [self._state(), None]
+
+        def call() -> Any:
+            for step in range(self.steps):
+                held[:] = self.train_steps(held[0], self.data, self.order, start=step, count=1)
+            return held[1]
+
+        return dataclasses.replace(self._work("epoch", "loop", None, ()), ready=call)
+
+    def nnx_jit(self) -> Work:
+        """Return the same steps as Flax's examples take them: `nnx.jit` of a step that changes its module."""
+        module = nnx.clone(self.module)
+        optimizer = nnx.Optimizer(module, self.optimizer, wrt=nnx.Param)
+
+        @nnx.jit
+        def step(module: Any, optimizer: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
+            def objective(module: Any) -> jax.Array:
+                outputs = module(_scaled(images).astype(self.dtype), training=True, key=jax.random.key(0))
+                return training.cross_entropy(outputs.astype(jnp.float32), labels)
+
+            loss, gradient = nnx.value_and_grad(objective)(module)
+            optimizer.update(module, gradient)
+            return loss
+
+        batches = [
+            tuple(array[i : i + self.batch] for array in self.data) for i in range(0, len(self.order), self.batch)
+        ]
+
+        def call() -> Any:
+            return [step(module, optimizer, *batch) for batch in batches]
+
+        return dataclasses.replace(self._work("epoch", "nnx.jit", None, ()), ready=call)
+
+    def _state(self) -> training.TrainState:
+        return training.create_state(self.params, self.statistics, self.optimizer, jax.random.key(0))
+
+    def _work(self, name: str, way: str, fn: Any, args: tuple[Any, ...]) -> Work:
+        """A work that costs as many gradients as there are steps."""
+
+        def gradient(statistics: Any, params: Any, images: jax.Array) -> Any:
+            def objective(params: Any) -> jax.Array:
+                outputs, _ = self.apply(params, statistics, images, training=True, key=jax.random.key(0))
+                return training.cross_entropy(outputs.astype(jnp.float32), jnp.zeros(len(images), jnp.int32))
+
+            return jax.grad(objective)(params)
+
+        images = struct(self.batch, *self.facts["shape"], dtype=self.dtype)
+        return Work(
+            {"name": name, "way": way, **self.facts}, fn, args, {"images_per_s": self.steps * self.batch},
+            carries=True, costed=(gradient, (self.statistics, self.params, images)), times=self.steps,
+        )  # fmt: skip
+
+
+def _scaled(images: jax.Array) -> jax.Array:
+    return images.astype(jnp.float32) / 255 - 0.5

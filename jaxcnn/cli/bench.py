@@ -1,0 +1,236 @@
+"""`jaxcnn bench`: measure, record, compare."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from jaxcnn.cli import targets
+from jaxcnn.cli.arguments import Common, Flag, parse
+from jaxcnn.cli.output import console, emit_json, quiet, show_table
+from jaxcnn.config import Lowering, ModelConfig, unknown
+
+if TYPE_CHECKING:
+    from jaxcnn.benchmark import Peak
+
+WORKS = {
+    "conv": "convolutions, forward and both gradients",
+    "pool": "pools, forward and backward",
+    "infer": "a model's logits for a batch",
+    "train": "a model's training steps, as `jaxcnn train` takes them",
+    "epoch": "the same steps as one program, one by one, and by nnx.jit",
+    "startup": "imports, help, the first step; with and without a compilation cache",
+    "peak": "what the device can do: products of matrices, moves of memory",
+}
+OF_A_MODEL = ("infer", "train", "epoch")
+_HINT = ""
+_UNITS = (("s", 1.0), ("ms", 1e3), ("us", 1e6))
+
+
+@dataclass(frozen=True)
+class Arguments(Common):
+    """Measure work: conv, pool, infer, train, epoch (of a MODEL), startup, peak. Compilation is kept apart, results are
+    waited for, warm-up goes on until it is steady, and what is compared is measured in turns.
+
+    A ratio has a bootstrap interval of 95 %; where it holds 1 no difference is claimed.
+    """
+
+    work: Annotated[Positional[str | None], arg(metavar="[WORK]", help_behavior_hint=_HINT)] = None
+    """What is measured."""
+    network: Annotated[Positional[str | None], arg(metavar="[MODEL]", help_behavior_hint=_HINT)] = None
+    """Of infer, train and epoch: a model (see `jaxcnn models`)."""
+    batch: Annotated[int | None, arg(metavar="INT", help_behavior_hint=_HINT)] = None
+    """Images at once (default: 32, of a model 128)."""
+    input: Annotated[str, arg(metavar="HxWxC")] = "32x32x3"
+    """Shape of a model's image."""
+    dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
+    """What is computed in."""
+    only: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint=_HINT)] = None
+    """Of conv and pool: cases whose name holds this."""
+    seconds: float = 2.0
+    """How long to measure each work, about; warm-up and compilation come on top."""
+    roofline: Flag = False
+    """Measure the device's peaks first, and tell how near each work comes."""
+    record: Annotated[str | None, arg(metavar="FILE", help_behavior_hint=_HINT)] = None
+    """Append a line of JSON for each measurement."""
+    compare: Annotated[tuple[str, str] | None, arg(metavar="A B", help_behavior_hint=_HINT)] = None
+    """Compare two files of records, and measure nothing."""
+    gate: Annotated[str | None, arg(metavar="FILE", help_behavior_hint=_HINT)] = None
+    """End with 1 where a ratio of this run, or of the records in --record where nothing is measured, falls under its
+    bound in FILE."""
+    lowering: Annotated[Lowering | None, arg(help_behavior_hint=_HINT)] = None
+    """How convolutions are compiled for a CPU (default: the environment's JAXCNN_LOWERING, or auto)."""
+    seed: int = 0
+    """Draws the numbers."""
+    model: ModelConfig = field(default_factory=lambda: ModelConfig(name=""))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command: 1 where a gate closes."""
+    arguments = parse(Arguments, argv, verb="bench")
+    quiet(debug=arguments.debug)
+    _check(arguments)
+    from jaxcnn import benchmark
+
+    if arguments.compare:
+        return _show_comparison(arguments)
+    bounds = benchmark.read_bounds(arguments.gate) if arguments.gate else {}
+    if arguments.work is None:
+        assert arguments.record is not None
+        records = benchmark.read(arguments.record)
+    else:
+        records = _measured(arguments)
+        if arguments.record:
+            benchmark.append(arguments.record, records)
+    fallen = benchmark.fallen(records, bounds)
+    if arguments.json:
+        emit_json({"records": records, "fallen": fallen})
+    elif arguments.work is not None:
+        _show(records)
+    for line in fallen:
+        console(stderr=True).print(f"gate: {line}", style="red")
+    return 1 if fallen else 0
+
+
+def _check(arguments: Arguments) -> None:
+    """Refuse what does not go together, before anything is measured."""
+    if arguments.work is None:
+        if not arguments.compare and not (arguments.gate and arguments.record):
+            raise ValueError(
+                f"nothing to do: name a work ({', '.join(WORKS)}), --compare A B, or --gate FILE with --record FILE"
+            )
+        return
+    if arguments.compare:
+        raise ValueError("--compare reads two files and measures nothing: leave the work out")
+    if arguments.work not in WORKS:
+        raise ValueError(unknown("work", arguments.work, WORKS))
+    if (arguments.network is None) == (arguments.work in OF_A_MODEL):
+        needs = "needs a model: see `jaxcnn models`" if arguments.network is None else "takes no model"
+        raise ValueError(f"`bench {arguments.work}` {needs}")
+    if arguments.batch is not None and arguments.batch < 1:
+        raise ValueError(f"--batch (={arguments.batch}) must be at least 1")
+    if not 0 < arguments.seconds < 3600:
+        raise ValueError(f"--seconds (={arguments.seconds:g}) must be a positive number, under 3600")
+    if not 0 <= arguments.seed < 2**32:
+        raise ValueError(f"--seed (={arguments.seed}) must be from 0 to 2**32 - 1")
+
+
+def _measured(arguments: Arguments) -> list[dict[str, Any]]:
+    """Measure what was asked for, and tell what is going on meanwhile."""
+    from jaxcnn import benchmark, lowering
+
+    _prepare_dtype(arguments.dtype)
+    lowering.enable(arguments.lowering)
+    if arguments.work == "startup":
+        return benchmark.measure_startup()
+    if arguments.work == "peak":
+        dtypes = ("float32", "bfloat16") if arguments.dtype == "float32" else (arguments.dtype,)
+        return benchmark.measure_peak(dtypes, seconds=arguments.seconds)[1]
+    groups = _groups(arguments)
+    if not groups:
+        raise ValueError(f"--only (={arguments.only!r}): no case of `bench {arguments.work}` has this in its name")
+    told = console(stderr=True)
+    peak: Peak | None = None
+    if arguments.roofline:
+        told.print("measuring the device's peaks", style="dim")
+        peak = benchmark.measure_peak((arguments.dtype,), seconds=min(arguments.seconds, 1.0))[0]
+    records = []
+    for number, works in enumerate(groups, 1):
+        told.print(f"{number}/{len(groups)}  {', '.join(works)}", style="dim")
+        records += benchmark.run(works, seconds=arguments.seconds, peak=peak, seed=arguments.seed)
+    return records
+
+
+def _prepare_dtype(dtype: str) -> None:
+    if dtype == "float64":
+        import jax
+
+        jax.config.update("jax_enable_x64", True)
+
+
+def _groups(arguments: Arguments) -> list[dict[str, Any]]:
+    """Return the works, those together that are measured in turns and compared."""
+    from jaxcnn import benchmark
+
+    if arguments.work in ("conv", "pool"):
+        make = benchmark.convolutions if arguments.work == "conv" else benchmark.pools
+        works = make(arguments.batch or 32, arguments.dtype, seed=arguments.seed, only=arguments.only)
+        return [{name: work} for name, work in works.items()]
+    from jaxcnn import models
+
+    shape, classes, batch = targets.shape(arguments.input), 10, arguments.batch or 128
+    options = arguments.model.options()
+    assert arguments.network is not None
+    module = models.create(arguments.network, num_classes=classes, input_shape=shape, rngs=arguments.seed, **options)
+    facts = {"model": arguments.network, **options}
+    if arguments.work == "infer":
+        return [{"infer": benchmark.inference(module, facts, shape, batch=batch, dtype=arguments.dtype)}]
+    setting = benchmark.Training(module, facts, shape, classes=classes, batch=batch, dtype=arguments.dtype)
+    if arguments.work == "train":
+        return [{"train": setting.scan()}]
+    return [{"scan": setting.scan("epoch"), "loop": setting.loop(), "nnx.jit": setting.nnx_jit()}]
+
+
+def _show(records: list[dict[str, Any]]) -> None:
+    """Print a table of what was measured, and what is to be told of it."""
+    from jaxcnn.benchmark import title
+
+    rows = []
+    for record in records:
+        seconds, costs = record["seconds"], record["costs"]
+        rates = [f"{rate['median']:,.0f} {name.removesuffix('_per_s')}/s" for name, rate in record["rates"].items()]
+        flops = costs.get("flops")
+        stages, place = record["stages"], record["roofline"]
+        rows.append(
+            (
+                title(record),
+                f"{_time(seconds['median'])} ({_time(seconds['q1'])} to {_time(seconds['q3'])})",
+                seconds["n"],
+                ", ".join(rates),
+                f"{flops / seconds['median'] / 1e9:,.1f}" if flops else "",
+                f"{place['fraction']:.0%} of {place['bound']}" if place else "",
+                f"{stages['compile_s']:.2f} s" if stages else "",
+                "; ".join(f"{name} {_interval(value)}" for name, value in record["ratios"].items()),
+            )
+        )
+    titles = ("Work", "Time (quartiles)", "n", "Rate", "GFLOP/s", "Roof", "Compile", "Others take, times this one's")
+    kept = [column for column in range(len(titles)) if any(row[column] not in ("", None) for row in rows)]
+    show_table([titles[k] for k in kept], [[row[k] for k in kept] for row in rows], right=[kept.index(2)])
+    for record in records:
+        for note in record["notes"]:
+            console().print(f"note: {title(record)}: {note}", style="yellow")
+
+
+def _interval(value: dict[str, float]) -> str:
+    return f"{value['median']:.2f} ({value['low']:.2f} to {value['high']:.2f})"
+
+
+def _time(seconds: float) -> str:
+    unit, factor = next(pair for pair in _UNITS if seconds * pair[1] >= 1 or pair is _UNITS[-1])
+    return f"{seconds * factor:.3g} {unit}"
+
+
+def _show_comparison(arguments: Arguments) -> int:
+    """Print what became of every work that both files hold."""
+    from jaxcnn import benchmark
+
+    assert arguments.compare is not None
+    one, other = map(benchmark.read, arguments.compare)
+    rows, left = benchmark.compare(one, other)
+    if arguments.json:
+        found = [{"work": row.name, **_interval_of(row), "verdict": row.ratio.verdict} for row in rows]
+        emit_json({"works": found, "left": left})
+        return 0
+    cells = [
+        (row.name, f"{row.ratio.median:.3f} ({row.ratio.low:.3f} to {row.ratio.high:.3f})", row.ratio.verdict)
+        for row in rows
+    ]
+    show_table(("Work", "Time in B over time in A", "B is"), cells)
+    for line in left:
+        console().print(f"not compared: {line}", style="yellow")
+    return 0
+
+
+def _interval_of(row: Any) -> dict[str, float]:
+    return {"ratio": row.ratio.median, "low": row.ratio.low, "high": row.ratio.high}

@@ -1,0 +1,76 @@
+"""`jaxcnn bench`: what it prints and records, and how it refuses."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jaxcnn import benchmark
+
+QUICK = ("--seconds", "0.01", "--batch", "1")
+
+
+def test_a_measurement_is_shown_recorded_and_compared(command, tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    code, out, _ = command("bench", "pool", "--only", "global max", *QUICK, "--record", str(file))
+    assert code == 0
+    assert "pool global max batch=1 32x32 channels=64 float32 forward" in out
+    assert "images/s" in out
+    assert [record["work"]["direction"] for record in benchmark.read(file)] == ["forward", "gradient"]
+    code, out, _ = command("bench", "--compare", str(file), str(file))
+    assert code == 0
+    assert out.count("no difference shown") == 2
+    code, out, _ = command("bench", "--compare", str(file), str(file), "--json")
+    assert [row["ratio"] for row in json.loads(out)["works"]] == [1.0, 1.0]
+
+
+def test_one_document_with_ratios_and_a_gate(command, tmp_path: Path) -> None:
+    gate = tmp_path / "gate.json"
+    gate.write_text(json.dumps({"epoch scan linear batch=1 8x8x1 float32 steps=8: loop": 1e6}))
+    argv = ("bench", "epoch", "linear", "--input", "8x8x1", *QUICK, "--json")
+    code, out, _ = command(*argv)
+    document = json.loads(out)
+    assert code == 0
+    assert [record["work"]["way"] for record in document["records"]] == ["scan", "loop", "nnx.jit"]
+    assert set(document["records"][0]["ratios"]) == {"loop", "nnx.jit"}
+    code, out, err = command(*argv, "--gate", str(gate))
+    assert code == 1
+    assert "is under its bound of 1e+06" in json.loads(out)["fallen"][0]
+    assert "gate: epoch scan linear" in err
+
+
+def test_a_gate_reads_records_that_are_there(command, tmp_path: Path) -> None:
+    file, gate = tmp_path / "records.jsonl", tmp_path / "gate.json"
+    samples = benchmark.Samples((1.0,) * 5, 1, 3, True)
+    ratios = {"sleep": benchmark.Ratio(2.0, 1.9, 2.1)}
+    benchmark.append(file, [benchmark.make_record({"name": "nap"}, samples, ratios=ratios)])
+    for bound, expected in ((2.0, 0), (2.2, 1)):
+        gate.write_text(json.dumps({"nap: sleep": bound}))
+        assert command("bench", "--gate", str(gate), "--record", str(file))[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("bench", "nothing to do: name a work (conv, pool, infer"),
+        ("bench convs", "unknown work 'convs': did you mean 'conv'?"),
+        ("bench train", "`bench train` needs a model: see `jaxcnn models`"),
+        ("bench conv lenet5", "`bench conv` takes no model"),
+        ("bench infer lenet6", "unknown model 'lenet6': did you mean 'lenet5'?"),
+        ("bench conv --only nothing", "--only (='nothing'): no case of `bench conv` has this in its name"),
+        ("bench conv --batch 0", "--batch (=0) must be at least 1"),
+        ("bench conv --seconds 0", "--seconds (=0) must be a positive number"),
+        ("bench conv --seed -1", "--seed (=-1) must be from 0 to 2**32 - 1"),
+        ("bench conv --compare a b", "--compare reads two files and measures nothing"),
+        ("bench --compare a b", "a is no file of records"),
+        ("bench conv --gate nowhere", "nowhere is no file of bounds"),
+        ("bench --gate nowhere", "nothing to do"),
+        ("bench infer lenet5 --input 32", "must be (height, width, channels)"),
+    ],
+)
+def test_wrong_requests_are_told_in_one_line(command, argv: str, message: str) -> None:
+    code, out, err = command(*argv.split())
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.startswith("jaxcnn: error: ")
+    assert err.count("\n") == 1
