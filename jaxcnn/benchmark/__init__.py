@@ -1,6 +1,7 @@
 """Benchmarks: what is measured, how, what it is compared with, and how it is written down."""
 
 from jaxcnn.benchmark.compare import compare, fallen, ratios_of, read_bounds, title
+from jaxcnn.benchmark.growth import Growth, fit_growth
 from jaxcnn.benchmark.networks import Training, inference
 from jaxcnn.benchmark.operations import convolutions, pools
 from jaxcnn.benchmark.peak import measure_peak
@@ -13,6 +14,7 @@ from jaxcnn.benchmark.works import Work, run
 
 __all__ = [
     "Drift",
+    "Growth",
     "Peak",
     "Ratio",
     "Samples",
@@ -27,6 +29,7 @@ __all__ = [
     "drift",
     "environment",
     "fallen",
+    "fit_growth",
     "inference",
     "make_record",
     "measure",

@@ -70,7 +70,7 @@ def _process(case: str, folder: Path, turn: int) -> float:
         }
     first_step = FIRST_STEP.format(out=str(folder / f"{case} {turn}"))
     programs = {"python": "pass", "import": "import jaxcnn", "help": HELP}
-    argv = [sys.executable, "-c", programs.get(case, first_step)]
+    argv = [sys.executable, "-P", "-c", programs.get(case, first_step)]
     began = time.perf_counter()
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - began

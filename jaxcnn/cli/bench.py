@@ -1,7 +1,7 @@
 """`jaxcnn bench`: measure, record, compare."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
@@ -25,6 +25,7 @@ WORKS = {
 }
 OF_A_MODEL = ("infer", "train", "epoch")
 _HINT = ""
+GROWING = ("batch", "width", "depth", "side")
 _UNITS = (("s", 1.0), ("ms", 1e3), ("us", 1e6))
 
 
@@ -48,6 +49,8 @@ class Arguments(Common):
     """What is computed in."""
     only: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint=_HINT)] = None
     """Of conv and pool: cases whose name holds this."""
+    growth: Annotated[str | None, arg(metavar="SIZE=N,N,...", help_behavior_hint=_HINT)] = None
+    """Of infer and train: measure at several sizes, batch, width, depth or side (of the image), and fit an exponent."""
     seconds: float = 2.0
     """How long to measure each work, about; warm-up and compilation come on top."""
     roofline: Flag = False
@@ -84,10 +87,18 @@ def main(argv: Sequence[str]) -> int:
         if arguments.record:
             benchmark.append(arguments.record, records)
     fallen = benchmark.fallen(records, bounds)
+    growth = None
+    if arguments.growth is not None:
+        _, sizes = _sizes(arguments.growth)
+        growth = benchmark.fit_growth(
+            sizes, [record["samples_s"] for record in records], [record["costs"]["flops"] for record in records]
+        )
     if arguments.json:
-        emit_json({"records": records, "fallen": fallen})
+        emit_json({"records": records, "growth": growth and asdict(growth), "fallen": fallen})
     elif arguments.work is not None:
         _show(records)
+    if growth and not arguments.json:
+        console().print(growth.told(_sizes(str(arguments.growth))[0]))
     for line in fallen:
         console(stderr=True).print(f"gate: {line}", style="red")
     return 1 if fallen else 0
@@ -108,12 +119,27 @@ def _check(arguments: Arguments) -> None:
     if (arguments.network is None) == (arguments.work in OF_A_MODEL):
         needs = "needs a model: see `jaxcnn models`" if arguments.network is None else "takes no model"
         raise ValueError(f"`bench {arguments.work}` {needs}")
+    if arguments.growth is not None:
+        if arguments.work not in ("infer", "train"):
+            raise ValueError("--growth is for `bench infer` and `bench train`")
+        _sizes(arguments.growth)
     if arguments.batch is not None and arguments.batch < 1:
         raise ValueError(f"--batch (={arguments.batch}) must be at least 1")
     if not 0 < arguments.seconds < 3600:
         raise ValueError(f"--seconds (={arguments.seconds:g}) must be a positive number, under 3600")
     if not 0 <= arguments.seed < 2**32:
         raise ValueError(f"--seed (={arguments.seed}) must be from 0 to 2**32 - 1")
+
+
+def _sizes(text: str) -> tuple[str, list[int]]:
+    """Read a size and its values."""
+    name, _, values = text.partition("=")
+    if name not in GROWING:
+        raise ValueError(unknown("size of --growth", name, GROWING))
+    numbers = [part.strip() for part in values.split(",")]
+    if len(numbers) < 2 or not all(part.isdigit() and int(part) > 0 for part in numbers):
+        raise ValueError(f"--growth (={text!r}) must be two whole numbers or more, such as {name}=8,16,32")
+    return name, sorted({int(part) for part in numbers})
 
 
 def _measured(arguments: Arguments) -> list[dict[str, Any]]:
@@ -157,19 +183,29 @@ def _groups(arguments: Arguments) -> list[dict[str, Any]]:
         make = benchmark.convolutions if arguments.work == "conv" else benchmark.pools
         works = make(arguments.batch or 32, arguments.dtype, seed=arguments.seed, only=arguments.only)
         return [{name: work} for name, work in works.items()]
-    from jaxcnn import models
+    if arguments.growth is None:
+        return [_network_works(arguments)]
+    name, sizes = _sizes(arguments.growth)
+    return [_network_works(arguments, **{name: size}) for size in sizes]
 
-    shape, classes, batch = targets.shape(arguments.input), 10, arguments.batch or 128
-    options = arguments.model.options()
+
+def _network_works(arguments: Arguments, *, side: int | None = None, **changed: int) -> dict[str, Any]:
+    """Return what is measured of a model, at one size."""
+    from jaxcnn import benchmark, models
+
+    shape, classes = targets.shape(arguments.input), 10
+    shape = shape if side is None else (*(side for _ in shape[:-1]), shape[-1])
+    batch = changed.pop("batch", arguments.batch or 128)
+    options = {**arguments.model.options(), **changed}
     assert arguments.network is not None
     module = models.create(arguments.network, num_classes=classes, input_shape=shape, rngs=arguments.seed, **options)
     facts = {"model": arguments.network, **options}
     if arguments.work == "infer":
-        return [{"infer": benchmark.inference(module, facts, shape, batch=batch, dtype=arguments.dtype)}]
+        return {"infer": benchmark.inference(module, facts, shape, batch=batch, dtype=arguments.dtype)}
     setting = benchmark.Training(module, facts, shape, classes=classes, batch=batch, dtype=arguments.dtype)
     if arguments.work == "train":
-        return [{"train": setting.scan()}]
-    return [{"scan": setting.scan("epoch"), "loop": setting.loop(), "nnx.jit": setting.nnx_jit()}]
+        return {"train": setting.scan()}
+    return {"scan": setting.scan("epoch"), "loop": setting.loop(), "nnx.jit": setting.nnx_jit()}
 
 
 def _show(records: list[dict[str, Any]]) -> None:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from jaxcnn.cli.arguments import Common, parse
-from jaxcnn.cli.output import emit_json, quiet, show_facts
+from jaxcnn.cli.arguments import Common, Flag, parse
+from jaxcnn.cli.output import console, emit_json, quiet, show_facts
 
 OPTIONAL = {"matplotlib": "figures of the experiments", "pytest": "the tests"}
 
@@ -14,6 +14,9 @@ OPTIONAL = {"matplotlib": "figures of the experiments", "pytest": "the tests"}
 @dataclass(frozen=True)
 class Arguments(Common):
     """Tell versions, devices, how convolutions are compiled, and which data are here; check a convolution."""
+
+    deep: Flag = False
+    """Also probe, in processes of their own: compilation cache, lowering, loops, known faults of this jaxlib."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,6 +26,7 @@ def main(argv: Sequence[str]) -> int:
     import jax
 
     from jaxcnn import data, lowering, runs
+    from jaxcnn.cli.health import probe
     from jaxcnn.data.cache import root
 
     in_use = lowering.enable()
@@ -38,11 +42,17 @@ def main(argv: Sequence[str]) -> int:
         "data": {name: data.state(name) for name in data.available()},
         "check": problem or "passed",
     }
-    if arguments.json:
-        emit_json(facts)
-    else:
+    if not arguments.json:
         show_facts({name: _line(name, value) for name, value in facts.items()})
-    return 1 if problem else 0
+    found = []
+    for finding in probe() if arguments.deep else ():
+        found.append(finding._asdict())
+        if not arguments.json:
+            style = {"ok": "green", "problem": "bold red"}.get(finding.state, "yellow")
+            console().print(f"{finding.name}: {finding.state}: {finding.told}", style=style)
+    if arguments.json:
+        emit_json(facts | ({"deep": found} if arguments.deep else {}))
+    return 1 if problem or any(finding["state"] == "problem" for finding in found) else 0
 
 
 def check_convolution() -> str | None:

@@ -39,6 +39,16 @@ def test_one_document_with_ratios_and_a_gate(command, tmp_path: Path) -> None:
     assert "gate: epoch scan linear" in err
 
 
+def test_growth_is_measured_at_every_size(command) -> None:
+    argv = ("bench", "infer", "linear", "--seconds", "0.01", "--json", "--growth")
+    code, out, _ = command(*argv, "side=8,4,16")
+    document = json.loads(out)
+    assert code == 0
+    assert [record["work"]["shape"] for record in document["records"]] == [[n, n, 3] for n in (4, 8, 16)]
+    assert document["growth"]["flops_exponent"] == pytest.approx(2, abs=0.05)
+    assert {"exponent", "low", "high"} < set(document["growth"])
+
+
 def test_a_gate_reads_records_that_are_there(command, tmp_path: Path) -> None:
     file, gate = tmp_path / "records.jsonl", tmp_path / "gate.json"
     samples = benchmark.Samples((1.0,) * 5, 1, 3, True)
@@ -58,6 +68,10 @@ def test_a_gate_reads_records_that_are_there(command, tmp_path: Path) -> None:
         ("bench conv lenet5", "`bench conv` takes no model"),
         ("bench infer lenet6", "unknown model 'lenet6': did you mean 'lenet5'?"),
         ("bench conv --only nothing", "--only (='nothing'): no case of `bench conv` has this in its name"),
+        ("bench conv --growth batch=1,2", "--growth is for `bench infer` and `bench train`"),
+        ("bench infer linear --growth batches=1,2", "unknown size of --growth 'batches': did you mean 'batch'?"),
+        ("bench infer linear --growth batch=1", "--growth (='batch=1') must be two whole numbers or more"),
+        ("bench infer linear --growth batch=1,x", "--growth (='batch=1,x') must be two whole numbers or more"),
         ("bench conv --batch 0", "--batch (=0) must be at least 1"),
         ("bench conv --seconds 0", "--seconds (=0) must be a positive number"),
         ("bench conv --seed -1", "--seed (=-1) must be from 0 to 2**32 - 1"),
