@@ -1,6 +1,7 @@
 """Benchmarks: what is measured, how, what it is compared with, and how it is written down."""
 
 from jaxcnn.benchmark.compare import compare, fallen, ratios_of, read_bounds, title
+from jaxcnn.benchmark.feeding import feeding
 from jaxcnn.benchmark.growth import Growth, fit_growth
 from jaxcnn.benchmark.networks import Training, inference
 from jaxcnn.benchmark.operations import convolutions, pools
@@ -29,6 +30,7 @@ __all__ = [
     "drift",
     "environment",
     "fallen",
+    "feeding",
     "fit_growth",
     "inference",
     "make_record",

@@ -1,7 +1,7 @@
 """Whole networks as works: inference, training, and an epoch's steps in one program, one by one, or by `nnx.jit`."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -128,6 +128,36 @@ class Training:
             return [step(module, optimizer, *batch) for batch in batches]
 
         return dataclasses.replace(self._work("epoch", "nnx.jit", None, ()), ready=call)
+
+    def ensemble(self, members: int) -> dict[str, Work]:
+        """Return the same steps of several networks, with parameters of their own: by vmap, `lax.map`, one by one."""
+        states = jax.tree.map(lambda leaf: jnp.stack([leaf] * members), self._state())
+
+        def one(state: Any, data: Any, order: jax.Array) -> Any:
+            return self.train_steps(state, data, order, start=0, count=self.steps)
+
+        programs: dict[str, Callable[..., Any]] = {
+            "vmap": lambda states, data, order: jax.vmap(lambda state: one(state, data, order))(states),
+            "map": lambda states, data, order: jax.lax.map(lambda state: one(state, data, order), states),
+        }
+        held: list[Any] = [self._state() for _ in range(members)]
+
+        def call() -> Any:
+            for number, state in enumerate(held):
+                held[number], _ = one(state, self.data, self.order)
+            return held
+
+        works = {way: self._work("ensemble", way, fn, (states, self.data, self.order)) for way, fn in programs.items()}
+        works["one by one"] = dataclasses.replace(self._work("ensemble", "one by one", None, ()), ready=call)
+        return {
+            way: dataclasses.replace(
+                work,
+                facts={**work.facts, "members": members},
+                per_call={name: members * amount for name, amount in work.per_call.items()},
+                times=members * work.times,
+            )
+            for way, work in works.items()
+        }
 
     def _state(self) -> training.TrainState:
         return training.create_state(self.params, self.statistics, self.optimizer, jax.random.key(0))

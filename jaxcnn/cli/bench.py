@@ -20,10 +20,12 @@ WORKS = {
     "infer": "a model's logits for a batch",
     "train": "a model's training steps, as `jaxcnn train` takes them",
     "epoch": "the same steps as one program, one by one, and by nnx.jit",
+    "ensemble": "several networks' steps: by vmap, by lax.map, one network after another",
+    "data": "an epoch's batches: gathered on the device, read from the host, changed at random",
     "startup": "imports, help, the first step; with and without a compilation cache",
     "peak": "what the device can do: products of matrices, moves of memory",
 }
-OF_A_MODEL = ("infer", "train", "epoch")
+OF_A_MODEL = ("infer", "train", "epoch", "ensemble")
 _HINT = ""
 GROWING = ("batch", "width", "depth", "side")
 _UNITS = (("s", 1.0), ("ms", 1e3), ("us", 1e6))
@@ -31,8 +33,8 @@ _UNITS = (("s", 1.0), ("ms", 1e3), ("us", 1e6))
 
 @dataclass(frozen=True)
 class Arguments(Common):
-    """Measure work: conv, pool, infer, train, epoch (of a MODEL), startup, peak. Compilation is kept apart, results are
-    waited for, warm-up goes on until it is steady, and what is compared is measured in turns.
+    """Measure work: conv, pool, infer, train, epoch, ensemble (of a MODEL), data, startup, peak. Compilation is kept
+    apart, results are waited for, warm-up goes on until it is steady, and what is compared is measured in turns.
 
     A ratio has a bootstrap interval of 95 %; where it holds 1 no difference is claimed.
     """
@@ -40,11 +42,13 @@ class Arguments(Common):
     work: Annotated[Positional[str | None], arg(metavar="[WORK]", help_behavior_hint=_HINT)] = None
     """What is measured."""
     network: Annotated[Positional[str | None], arg(metavar="[MODEL]", help_behavior_hint=_HINT)] = None
-    """Of infer, train and epoch: a model (see `jaxcnn models`)."""
+    """Of infer, train, epoch and ensemble: a model (see `jaxcnn models`)."""
     batch: Annotated[int | None, arg(metavar="INT", help_behavior_hint=_HINT)] = None
     """Images at once (default: 32, of a model 128)."""
     input: Annotated[str, arg(metavar="HxWxC")] = "32x32x3"
-    """Shape of a model's image."""
+    """Shape of an image of a model, or of data."""
+    members: int = 8
+    """Networks of an ensemble."""
     dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
     """What is computed in."""
     only: Annotated[str | None, arg(metavar="TEXT", help_behavior_hint=_HINT)] = None
@@ -125,6 +129,8 @@ def _check(arguments: Arguments) -> None:
         _sizes(arguments.growth)
     if arguments.batch is not None and arguments.batch < 1:
         raise ValueError(f"--batch (={arguments.batch}) must be at least 1")
+    if arguments.members < 2:
+        raise ValueError(f"--members (={arguments.members}) must be at least 2")
     if not 0 < arguments.seconds < 3600:
         raise ValueError(f"--seconds (={arguments.seconds:g}) must be a positive number, under 3600")
     if not 0 <= arguments.seed < 2**32:
@@ -183,6 +189,8 @@ def _groups(arguments: Arguments) -> list[dict[str, Any]]:
         make = benchmark.convolutions if arguments.work == "conv" else benchmark.pools
         works = make(arguments.batch or 32, arguments.dtype, seed=arguments.seed, only=arguments.only)
         return [{name: work} for name, work in works.items()]
+    if arguments.work == "data":
+        return [benchmark.feeding(targets.shape(arguments.input), batch=arguments.batch or 128, seed=arguments.seed)]
     if arguments.growth is None:
         return [_network_works(arguments)]
     name, sizes = _sizes(arguments.growth)
@@ -205,6 +213,8 @@ def _network_works(arguments: Arguments, *, side: int | None = None, **changed: 
     setting = benchmark.Training(module, facts, shape, classes=classes, batch=batch, dtype=arguments.dtype)
     if arguments.work == "train":
         return {"train": setting.scan()}
+    if arguments.work == "ensemble":
+        return setting.ensemble(arguments.members)
     return {"scan": setting.scan("epoch"), "loop": setting.loop(), "nnx.jit": setting.nnx_jit()}
 
 

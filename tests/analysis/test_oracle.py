@@ -68,7 +68,7 @@ def reach(outputs: Sequence[Any], axis: int, size: int) -> int:
 
 
 @settings(
-    max_examples=25, deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=ALL
+    max_examples=15, deadline=None, derandomize=True, database=None, phases=[Phase.generate], suppress_health_check=ALL
 )
 @given(network=networks())
 def test_claims_about_random_networks_are_true(network: Network) -> None:

@@ -66,6 +66,36 @@ def test_ways_to_take_an_epochs_steps_end_alike() -> None:
     assert int(state.step) == 3
 
 
+def test_members_of_an_ensemble_take_the_steps_of_one() -> None:
+    """They begin alike here: by vmap, by map and one by one, each ends as a network alone does."""
+    ways = setting()
+    alone, _ = jax.jit(ways.scan().fn)(*ways.scan().args)
+    works_of = ways.ensemble(3)
+    assert list(works_of) == ["vmap", "map", "one by one"]
+    for way in ("vmap", "map"):
+        states, metrics = jax.jit(works_of[way].fn)(*works_of[way].args)
+        assert metrics["loss"].shape == (3,)
+        for expected, leaf in zip(jax.tree.leaves(alone.params), jax.tree.leaves(states.params), strict=True):
+            np.testing.assert_allclose(leaf, np.broadcast_to(expected, leaf.shape), **TOLERANCE["float32"])
+    call = works_of["one by one"].ready
+    assert call is not None
+    for state in call():
+        for expected, leaf in zip(jax.tree.leaves(alone.params), jax.tree.leaves(state.params), strict=True):
+            np.testing.assert_allclose(leaf, expected, **TOLERANCE["float32"])
+    assert {work.per_call["images_per_s"] for work in works_of.values()} == {3 * 3 * 4}
+    assert {work.times for work in works_of.values()} == {9}
+
+
+def test_every_way_to_feed_brings_the_same_batches() -> None:
+    feeds = benchmark.feeding((8, 8, 3), batch=4, steps=10)
+    last = {name: work.ready() for name, work in feeds.items() if work.ready is not None}
+    resident, streamed, augmented = last["resident"], last["streamed"], last["augmented"]
+    np.testing.assert_array_equal(streamed[0][1], resident[0])  # the second batch of the last span of eight
+    np.testing.assert_array_equal(streamed[1][1], resident[1])
+    np.testing.assert_array_equal(augmented.targets, resident[1])
+    assert not np.array_equal(augmented.inputs, resident[0])
+
+
 def test_a_work_that_carries_its_state_goes_on_and_leaves_its_arguments() -> None:
     work = benchmark.Work({"name": "count"}, lambda n: (n + 1, n * 2), (jnp.int32(5),), carries=True, costs={})
     program, _ = benchmark.compile_stages(work.fn, *work.args, donate=(0,))

@@ -73,6 +73,8 @@ def test_a_gate_reads_records_that_are_there(command, tmp_path: Path) -> None:
         ("bench infer linear --growth batch=1", "--growth (='batch=1') must be two whole numbers or more"),
         ("bench infer linear --growth batch=1,x", "--growth (='batch=1,x') must be two whole numbers or more"),
         ("bench conv --batch 0", "--batch (=0) must be at least 1"),
+        ("bench ensemble linear --members 1", "--members (=1) must be at least 2"),
+        ("bench data lenet5", "`bench data` takes no model"),
         ("bench conv --seconds 0", "--seconds (=0) must be a positive number"),
         ("bench conv --seed -1", "--seed (=-1) must be from 0 to 2**32 - 1"),
         ("bench conv --compare a b", "--compare reads two files and measures nothing"),
