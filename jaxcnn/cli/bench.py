@@ -1,6 +1,6 @@
 """`jaxcnn bench`: measure, record, compare."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -87,9 +87,13 @@ def main(argv: Sequence[str]) -> int:
         assert arguments.record is not None
         records = benchmark.read(arguments.record)
     else:
-        records = _measured(arguments)
         if arguments.record:
-            benchmark.append(arguments.record, records)
+            benchmark.append(arguments.record, [])  # what cannot be written is told before anything is measured
+        records = []
+        for measured in _measured(arguments):
+            records += measured
+            if arguments.record:
+                benchmark.append(arguments.record, measured)
     fallen = benchmark.fallen(records, bounds)
     growth = None
     if arguments.growth is not None:
@@ -148,17 +152,19 @@ def _sizes(text: str) -> tuple[str, list[int]]:
     return name, sorted({int(part) for part in numbers})
 
 
-def _measured(arguments: Arguments) -> list[dict[str, Any]]:
-    """Measure what was asked for, and tell what is going on meanwhile."""
+def _measured(arguments: Arguments) -> Iterator[list[dict[str, Any]]]:
+    """Measure what was asked for, a group at a time, and tell what is going on meanwhile."""
     from jaxcnn import benchmark, lowering
 
     _prepare_dtype(arguments.dtype)
     lowering.enable(arguments.lowering)
     if arguments.work == "startup":
-        return benchmark.measure_startup()
+        yield benchmark.measure_startup()
+        return
     if arguments.work == "peak":
         dtypes = ("float32", "bfloat16") if arguments.dtype == "float32" else (arguments.dtype,)
-        return benchmark.measure_peak(dtypes, seconds=arguments.seconds)[1]
+        yield benchmark.measure_peak(dtypes, seconds=arguments.seconds)[1]
+        return
     groups = _groups(arguments)
     if not groups:
         raise ValueError(f"--only (={arguments.only!r}): no case of `bench {arguments.work}` has this in its name")
@@ -167,11 +173,9 @@ def _measured(arguments: Arguments) -> list[dict[str, Any]]:
     if arguments.roofline:
         told.print("measuring the device's peaks", style="dim")
         peak = benchmark.measure_peak((arguments.dtype,), seconds=min(arguments.seconds, 1.0))[0]
-    records = []
     for number, works in enumerate(groups, 1):
         told.print(f"{number}/{len(groups)}  {', '.join(works)}", style="dim")
-        records += benchmark.run(works, seconds=arguments.seconds, peak=peak, seed=arguments.seed)
-    return records
+        yield benchmark.run(works, seconds=arguments.seconds, peak=peak, seed=arguments.seed)
 
 
 def _prepare_dtype(dtype: str) -> None:

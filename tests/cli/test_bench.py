@@ -49,6 +49,27 @@ def test_growth_is_measured_at_every_size(command) -> None:
     assert {"exponent", "low", "high"} < set(document["growth"])
 
 
+def test_what_was_measured_is_kept_where_the_rest_fails(command, tmp_path: Path, monkeypatch) -> None:
+    file, run = tmp_path / "records.jsonl", benchmark.run
+
+    def fails(works, **options):
+        if file.read_text():
+            raise RuntimeError("interrupted")
+        return run(works, **options)
+
+    monkeypatch.setattr(benchmark, "run", fails)
+    code, _, err = command("bench", "pool", "--only", "global max", *QUICK, "--record", str(file))
+    assert code == 1
+    assert "interrupted" in err
+    assert len(benchmark.read(file)) == 1
+
+
+def test_a_record_that_cannot_be_written_is_told_before_anything_is_measured(command, tmp_path: Path) -> None:
+    code, out, err = command("bench", "conv", "--record", str(tmp_path))
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+
+
 def test_a_gate_reads_records_that_are_there(command, tmp_path: Path) -> None:
     file, gate = tmp_path / "records.jsonl", tmp_path / "gate.json"
     samples = benchmark.Samples((1.0,) * 5, 1, 3, True)

@@ -24,12 +24,13 @@ def test_a_run_from_the_first_line_to_its_evaluation(command, small) -> None:
     code, out, err = command("train", *small, "--out", "run")
     lines = out.splitlines()
     assert (code, err) == (0, "")
-    names = ["device", "data", "model", "training", "compiling", "epoch", "epoch", "test", "run", "next"]
+    names = ["device", "data", "model", "training", "note", "compiling", "epoch", "epoch", "test", "run", "next"]
     assert [line.split()[0] for line in lines[: len(names)]] == names
     assert "650 parameters" in lines[2]
     assert "2 epochs of 20 batches of 64" in lines[3]
+    assert "the warm-up (=2 epochs) is not over when the run (=2 epochs) ends" in lines[4]
     result = Run.open("run").result
-    assert f"test accuracy {result['accuracy']:.2%}" in lines[7]
+    assert f"test accuracy {result['accuracy']:.2%}" in lines[8]
 
     code, out, _ = command("evaluate", "run", "--json")
     measured = json.loads(out)
