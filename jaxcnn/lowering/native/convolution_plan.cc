@@ -151,13 +151,15 @@ std::shared_ptr<Plan> make_plan(const Description& d, const Array& lhs, const Ar
     plan->scratch_offset = plan->take(plan->scratch.get_size());
   };
   // Gradients are asked for with the forward convolution as a hint: its types are those of the gradient's arrays.
-  auto forward = [&](const memory::desc& result) {
-    return dnnl::convolution_forward::primitive_desc(
-        engine(), input_gradient || kernel_gradient ? dnnl::prop_kind::forward_training : dnnl::prop_kind::forward_inference,
-        algorithm, src_desc, weights_desc, result, d.strides, dilates, d.low, d.high, attributes);
-  };
   if (d.kind == kForward) {
-    const auto chosen = forward(dst_desc);
+    auto forward = [&](memory::format_tag tag) {
+      return dnnl::convolution_forward::primitive_desc(
+          engine(), dnnl::prop_kind::forward_inference, algorithm, memory::desc(src.dims, src.type, tag), weights_desc,
+          memory::desc(dst.dims, dst.type, tag), d.strides, dilates, d.low, d.high, attributes);
+    };
+    auto chosen = forward(last);
+    // In blocks oneDNN has but its naive reference for some strides: hundreds of times slower than channels last.
+    if (few && std::string(chosen.impl_info_str()).rfind("ref", 0) == 0) chosen = forward(channels_last(d.rank));
     finish(chosen, chosen.src_desc(), chosen.weights_desc(), chosen.dst_desc(), dnnl::convolution_forward(chosen));
   } else if (input_gradient) {
     const memory::desc same_type(src.dims, dst.type, last);
