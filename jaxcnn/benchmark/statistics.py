@@ -115,7 +115,7 @@ class Drift:
 
     Example:
         >>> Drift(0.2, 0.001).told
-        'drift: the last measurements took 20 % longer than the first'
+        'drift: from the first measurement to the last, times grew by 20 % of their median'
         >>> Drift(0.2, 0.3).told is None
         True
     """
@@ -130,8 +130,8 @@ class Drift:
         """A line about it, where there is a trend of over 3 % that chance hardly makes."""
         if self.p_value >= 0.01 or abs(self.change) < 0.03:
             return None
-        how = f"{abs(self.change):.0%}".replace("%", " %") + (" longer" if self.change > 0 else " less")
-        return f"drift: the last measurements took {how} than the first"
+        how = f"{'grew' if self.change > 0 else 'fell'} by {100 * abs(self.change):.0f} % of their median"
+        return f"drift: from the first measurement to the last, times {how}"
 
 
 def drift(values: Sequence[float]) -> Drift:

@@ -17,6 +17,8 @@ SHORTEST = 2e-3
 """Seconds that one measurement takes at least: of shorter work, several calls one after another."""
 STEADY = 0.05
 """Two blocks of warm-up whose medians differ by less are steady."""
+WIDE = 1.5
+"""Quartiles that are farther apart than by this factor are told."""
 BLOCK = 3
 """Measurements in a block of warm-up."""
 
@@ -100,6 +102,11 @@ class Samples:
         told = [] if self.steady else ["warm-up did not become steady: the spread holds what is left of it"]
         if self.throttled:
             told.append(f"the processor throttled itself {self.throttled} times meanwhile")
+        q1, q3 = np.quantile(self.seconds, (0.25, 0.75))
+        if q3 > WIDE * q1:
+            told.append(
+                f"the quartiles are {q3 / q1:.1f} times apart: the machine was busy, or the work has two speeds"
+            )
         trend = drift(self.seconds).told
         return [*told, *([trend] if trend else [])]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
@@ -88,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
         records = benchmark.read(arguments.record)
     else:
         if arguments.record:
-            benchmark.append(arguments.record, [])  # what cannot be written is told before anything is measured
+            _check_record(Path(arguments.record))
         records = []
         for measured in _measured(arguments):
             records += measured
@@ -119,6 +120,8 @@ def _check(arguments: Arguments) -> None:
             raise ValueError(
                 f"nothing to do: name a work ({', '.join(WORKS)}), --compare A B, or --gate FILE with --record FILE"
             )
+        if arguments.compare and (arguments.gate or arguments.record):
+            raise ValueError("--compare stands alone: a gate is for what is measured, or for --record FILE")
         return
     if arguments.compare:
         raise ValueError("--compare reads two files and measures nothing: leave the work out")
@@ -127,6 +130,10 @@ def _check(arguments: Arguments) -> None:
     if (arguments.network is None) == (arguments.work in OF_A_MODEL):
         needs = "needs a model: see `jaxcnn models`" if arguments.network is None else "takes no model"
         raise ValueError(f"`bench {arguments.work}` {needs}")
+    if arguments.model.name:
+        raise ValueError(f"--model.name (={arguments.model.name}): name the model after the work, `bench WORK MODEL`")
+    if arguments.only is not None and arguments.work not in ("conv", "pool"):
+        raise ValueError("--only is for `bench conv` and `bench pool`")
     if arguments.growth is not None:
         if arguments.work not in ("infer", "train"):
             raise ValueError("--growth is for `bench infer` and `bench train`")
@@ -141,14 +148,26 @@ def _check(arguments: Arguments) -> None:
         raise ValueError(f"--seed (={arguments.seed}) must be from 0 to 2**32 - 1")
 
 
+def _check_record(path: Path) -> None:
+    """Tell before anything is measured where records cannot be kept."""
+    from jaxcnn import benchmark
+
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"lies in no folder: there is no {path.parent}"
+        raise ValueError(f"--record (={path}) {what}; expected a file, which records are added to")
+    if path.exists():
+        benchmark.read(path)  # raises where it holds something else
+    benchmark.append(path, [])
+
+
 def _sizes(text: str) -> tuple[str, list[int]]:
     """Read a size and its values."""
     name, _, values = text.partition("=")
     if name not in GROWING:
         raise ValueError(unknown("size of --growth", name, GROWING))
     numbers = [part.strip() for part in values.split(",")]
-    if len(numbers) < 2 or not all(part.isdigit() and int(part) > 0 for part in numbers):
-        raise ValueError(f"--growth (={text!r}) must be two whole numbers or more, such as {name}=8,16,32")
+    if len(set(numbers)) < 2 or not all(part.isdigit() and int(part) > 0 for part in numbers):
+        raise ValueError(f"--growth (={text!r}) must be two different whole numbers or more, such as {name}=8,16,32")
     return name, sorted({int(part) for part in numbers})
 
 
@@ -159,6 +178,7 @@ def _measured(arguments: Arguments) -> Iterator[list[dict[str, Any]]]:
     _prepare_dtype(arguments.dtype)
     lowering.enable(arguments.lowering)
     if arguments.work == "startup":
+        console(stderr=True).print("starting 40 processes, one after another: a minute or two", style="dim")
         yield benchmark.measure_startup()
         return
     if arguments.work == "peak":
@@ -268,6 +288,10 @@ def _show_comparison(arguments: Arguments) -> int:
     assert arguments.compare is not None
     one, other = map(benchmark.read, arguments.compare)
     rows, left = benchmark.compare(one, other)
+    if not rows:
+        raise ValueError(
+            f"the files have no work in common that can be compared: {'; '.join(left) or 'both are empty'}"
+        )
     if arguments.json:
         found = [{"work": row.name, **_interval_of(row), "verdict": row.ratio.verdict} for row in rows]
         emit_json({"works": found, "left": left})

@@ -70,6 +70,17 @@ def test_a_record_that_cannot_be_written_is_told_before_anything_is_measured(com
     assert err.count("\n") == 1
 
 
+def test_files_without_a_common_work_are_not_compared(command, tmp_path: Path) -> None:
+    files = []
+    for name in ("nap", "walk"):
+        files.append(tmp_path / name)
+        samples = benchmark.Samples((1.0,) * 5, 1, 3, True)
+        benchmark.append(files[-1], [benchmark.make_record({"name": name}, samples)])
+    code, _, err = command("bench", "--compare", *map(str, files))
+    assert code == 2
+    assert "no work in common that can be compared: nap: only in the first file; walk: only in the second" in err
+
+
 def test_a_gate_reads_records_that_are_there(command, tmp_path: Path) -> None:
     file, gate = tmp_path / "records.jsonl", tmp_path / "gate.json"
     samples = benchmark.Samples((1.0,) * 5, 1, 3, True)
@@ -91,8 +102,18 @@ def test_a_gate_reads_records_that_are_there(command, tmp_path: Path) -> None:
         ("bench conv --only nothing", "--only (='nothing'): no case of `bench conv` has this in its name"),
         ("bench conv --growth batch=1,2", "--growth is for `bench infer` and `bench train`"),
         ("bench infer linear --growth batches=1,2", "unknown size of --growth 'batches': did you mean 'batch'?"),
-        ("bench infer linear --growth batch=1", "--growth (='batch=1') must be two whole numbers or more"),
-        ("bench infer linear --growth batch=1,x", "--growth (='batch=1,x') must be two whole numbers or more"),
+        ("bench infer linear --growth batch=1", "--growth (='batch=1') must be two different whole numbers or more"),
+        (
+            "bench infer linear --growth batch=1,x",
+            "--growth (='batch=1,x') must be two different whole numbers or more",
+        ),
+        ("bench infer linear --growth batch=4,4", "--growth (='batch=4,4') must be two different whole numbers"),
+        ("bench infer linear --only x", "--only is for `bench conv` and `bench pool`"),
+        ("bench infer linear --model.name mlp", "--model.name (=mlp): name the model after the work"),
+        ("bench --compare a b --gate g", "--compare stands alone: a gate is for what is measured"),
+        ("bench conv --record nowhere/a.jsonl", "--record (=nowhere/a.jsonl) lies in no folder: there is no nowhere"),
+        ("bench conv --record .", "--record (=.) is a folder; expected a file, which records are added to"),
+        ("bench conv --record text", "text, line 1: not JSON"),
         ("bench conv --batch 0", "--batch (=0) must be at least 1"),
         ("bench ensemble linear --members 1", "--members (=1) must be at least 2"),
         ("bench data lenet5", "`bench data` takes no model"),
@@ -106,6 +127,7 @@ def test_a_gate_reads_records_that_are_there(command, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_requests_are_told_in_one_line(command, argv: str, message: str) -> None:
+    Path("text").write_text("no record")
     code, out, err = command(*argv.split())
     assert (code, out) == (2, "")
     assert message in err
