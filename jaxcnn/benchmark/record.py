@@ -14,7 +14,7 @@ Schema 1. A record is an object of these keys:
 | `rates` | what a second of it does: `{"images_per_s": {"median", "q1", "q3", "n"}, ...}` |
 | `stages` | `trace_s`, `lower_s`, `compile_s`, `first_s`; null where there are none |
 | `costs` | of one call: `macs`, `flops`, `bytes` (analytic, padded taps included), `xla_flops`, `xla_peak_bytes` |
-| `energy_j` | of one call, where the device's counter tells it; else null |
+| `energy_j` | of one call; null so far: no device's counter is read yet |
 | `roofline` | `bound`, `attainable_flops_per_s`, `fraction`, see `roofline.py`; null without a measured peak |
 | `ratios` | by name: how many times as long another work of the run took: `{"median", "low", "high", "confidence"}` |
 | `environment` | versions, device, flags, commit, command, `lowering` (tier, reason), `cpu` (model, features, ...) |
@@ -67,7 +67,7 @@ def make_record(
         per_call: What one call does, by the name of its rate: `{"images_per_s": 128}`.
         ratios: Other works of the same run by name, how many times as long they took.
         roofline: Where it stands between the device's peaks.
-        energy_j: Of one call.
+        energy_j: Of one call, where the caller has read a counter of the device.
         seed: That drew the numbers.
 
     Returns:
