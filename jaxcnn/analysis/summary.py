@@ -16,7 +16,7 @@ from jaxcnn.analysis import costs, worked
 from jaxcnn.analysis.equations import Equation, Value, flatten
 from jaxcnn.analysis.layers import Group, group, name_groups
 from jaxcnn.analysis.rows import Layer, Summary
-from jaxcnn.analysis.tracing import Step, Trace, trace
+from jaxcnn.analysis.tracing import Step, trace
 
 
 def summarize(
@@ -62,7 +62,8 @@ def summarize(
     groups = group(equations, outputs, paths, rank=len(spatial_axes))
     owned = _claims(groups, len(leaves))
     names = name_groups(groups, lambda g: next((paths[i] for i in sorted(owned[id(g)])), ""))
-    steps, facts = _assigned(groups, equations, read)
+    at = _matched(equations, read.steps)
+    steps, facts = _assigned(groups, at, read.steps)
     batch = _batch(x.shape, spatial_axes)
     layers = []
     for g, name in zip(groups, names, strict=True):
@@ -74,8 +75,8 @@ def summarize(
                 g.op,
                 _without(batch, g.last.output.shape, len(x.shape)),
                 parameters,
-                macs=_for_one(costs.macs, steps[id(g)], batch),
-                flops=_for_one(costs.flops, steps[id(g)], batch),
+                macs=_for_one(costs.macs, steps[id(g)], at, batch),
+                flops=_for_one(costs.flops, steps[id(g)], at, batch),
                 activation_bytes=_bytes(g.last.output) // max(math.prod(batch), 1),
                 worked=worked.per_axis([worked.line(place) for place in places]),
                 notes=tuple(worked.notes(places)),
@@ -92,8 +93,8 @@ def summarize(
         "parameters": sum(sizes),
         "parameter_bytes": sum(n * jnp.result_type(leaf).itemsize for n, (_, leaf) in zip(sizes, leaves, strict=True)),
         "constants": sum(math.prod(value.shape) for value in _closed_over(equations)),
-        "macs": _for_one(costs.macs, read.steps, batch),
-        "flops": _for_one(costs.flops, read.steps, batch),
+        "macs": _for_one(costs.macs, read.steps, at, batch),
+        "flops": _for_one(costs.flops, read.steps, at, batch),
         "activation_bytes": sum(layer.activation_bytes for layer in layers),
         "arithmetic_intensity": costs.total(read.steps).intensity,
     }
@@ -116,20 +117,24 @@ def _claims(groups: Sequence[Group], leaves: int) -> dict[int, set[int]]:
     return owned
 
 
-def _assigned(
-    groups: Sequence[Group], equations: Sequence[Equation], read: Trace
-) -> tuple[dict[int, list[Step]], dict[int, Any]]:
-    """Find each layer's steps, and what is known of its output; both list the program in its order."""
-    home = {id(equation): g for g in groups for equation in g.equations}
+def _matched(equations: Sequence[Equation], steps: Sequence[Step]) -> dict[int, Equation]:
+    """Find the equation that each step reads, by the step's identity; both list the program in its order."""
     keys = [(e.primitive, e.scope, e.output.shape) for e in equations]
-    others = [(s.primitive, s.scope, tuple(s.output.shape)) for s in read.steps]
+    others = [(s.primitive, s.scope, tuple(s.output.shape)) for s in steps]
     pairs = [(0, 0, len(keys))] if keys == others else _blocks(keys, others)
-    at = {second + i: equations[first + i] for first, second, length in pairs for i in range(length)}
+    return {id(steps[second + i]): equations[first + i] for first, second, length in pairs for i in range(length)}
+
+
+def _assigned(
+    groups: Sequence[Group], at: dict[int, Equation], read: Sequence[Step]
+) -> tuple[dict[int, list[Step]], dict[int, Any]]:
+    """Find each layer's steps, and what is known of its output."""
+    home = {id(equation): g for g in groups for equation in g.equations}
     steps: dict[int, list[Step]] = {id(g): [] for g in groups}
     facts: dict[int, Any] = {}
     current = groups[0] if groups else None
-    for i, step in enumerate(read.steps):
-        equation = at.get(i)
+    for step in read:
+        equation = at.get(id(step))
         current = home.get(id(equation), current) if equation is not None else current
         if current is not None:
             steps[id(current)].append(step)
@@ -178,10 +183,17 @@ def _dense(conv: Equation, places: Sequence[worked.Place], parameters: int) -> i
     return outputs * (inputs + (parameters > math.prod(kernel.shape)))
 
 
-def _for_one(cost: Callable[[Any], int], steps: Sequence[Step], batch: tuple[int, ...]) -> int:
-    """Add up a cost for one example; what does not depend on the input is paid once."""
-    examples = max(math.prod(batch), 1)
-    return sum(cost(step) // examples if step.depends else cost(step) for step in steps)
+def _for_one(cost: Callable[[Any], int], steps: Sequence[Step], at: dict[int, Equation], batch: tuple[int, ...]) -> int:
+    """Add up a cost for one example; what is not made of the input is paid once.
+
+    The program's word counts, not the trace's: a map that shows nothing but padding depends on no input, and is
+    computed for every example all the same.
+    """
+    examples, total = max(math.prod(batch), 1), 0
+    for step in steps:
+        depends = at[id(step)].depends if id(step) in at else step.depends
+        total += cost(step) // examples if depends else cost(step)
+    return total
 
 
 def _batch(shape: tuple[int, ...], spatial_axes: Sequence[int]) -> tuple[int, ...]:

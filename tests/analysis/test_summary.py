@@ -69,6 +69,16 @@ def test_rows_are_those_of_one_example(batch):
     assert (f"one of {math.prod(batch)} examples" in str(several)) == (math.prod(batch) > 1)
 
 
+def test_a_map_that_shows_nothing_but_padding_is_computed_for_every_example():
+    rngs = nnx.Rngs(0)
+    blind = nn.Conv(1, 2, (1, 1), strides=(3, 1), padding=((1, 1), (0, 0)), rngs=rngs)
+    fn, params = nn.functionalize(nn.Sequential(blind, jax.nn.relu, nn.Conv(2, 3, (1, 3), rngs=rngs)))
+    alone, several = summarize(fn, params, struct(1, 4, 1)), summarize(fn, params, struct(5, 1, 4, 1))
+    assert [layer.macs for layer in several.layers] == [4 * 2, 0, 4 * 2 * 3 * 3]
+    assert several.layers == alone.layers
+    assert several.totals["macs"] == alone.totals["macs"] == 80
+
+
 @pytest.mark.parametrize(
     ("name", "count", "macs", "field"),
     [("resnet18", 11_689_512, 1.81e9, 435), ("resnet50", 25_557_032, 4.09e9, 427)],
