@@ -35,7 +35,7 @@ def load_initial(
 
     Raises:
         ValueError: The source is neither, is damaged, or lacks what the network needs, in its shape, as
-            finite floats; or what is drawn anew would never be trained.
+            finite floats; nothing of it would be taken; or what is drawn anew would never be trained.
 
     Example:
         >>> import tempfile
@@ -55,6 +55,17 @@ def load_initial(
     keep, own = _chosen(anew), [nn.path_of(keys) for keys, _ in jax.tree.leaves_with_path(anew)]
     if both := sorted(keep & _chosen(frozen)):
         raise ValueError(f"`freeze` and `fresh` both name {_listed(both)}: it would stay as it is drawn, untrained")
+    shared = [name for name in own if name in stored]
+    if not shared:
+        raise ValueError(
+            f"`init` (={source}) holds no array of this network: it has {_listed(sorted(stored)) or 'none'}; the "
+            f"network, {_listed(own)}"
+        )
+    if keep.issuperset(shared):
+        raise ValueError(
+            f"`init` (={source}) gives this network nothing: `fresh` (={' '.join(fresh)}) draws anew all that both "
+            f"have, {_listed(shared)}: name fewer layers there, or leave `init` out"
+        )
 
     def place(keys: Sequence[Any], drawn: Any) -> Any:
         name = nn.path_of(keys[1:])
@@ -73,11 +84,6 @@ def load_initial(
     if lacking or unlike:
         told = [f"it has no {_listed(lacking)}"] if lacking else []
         told += [_listed(unlike)] if unlike else []
-        if not any(path in stored and path not in keep for path in own):
-            raise ValueError(
-                f"`init` (={source}) holds no array of this network: it has {_listed(sorted(stored)) or 'none'}; the "
-                f"network, {_listed(own)}"
-            )
         layers = [name.partition(" ")[0].rpartition("/")[0] or name for name in lacking + unlike]
         if 2 * len(lacking + unlike) > len(own):
             what = "It seems another network's: give the model and the options that it has"

@@ -54,7 +54,7 @@ def parse(kind: type[T], argv: Sequence[str], *, verb: str, default: T | None = 
             raise
         raise ValueError(f"{_message(refused.getvalue())} (see jaxcnn {verb} --help)") from None
     if left:
-        raise ValueError(_unknown(left[0], list(_flags(kind)), verb))
+        raise ValueError(_unknown(left[0], list(flags(kind)), verb))
     return cast(T, arguments)
 
 
@@ -67,12 +67,12 @@ def _unknown(argument: str, known: list[str], verb: str) -> str:
     return f"unknown flag {name}: {hint}see jaxcnn {verb} --help)"
 
 
-def _flags(kind: Any, prefix: str = "--") -> Iterator[str]:
+def flags(kind: Any, prefix: str = "--") -> Iterator[str]:
     """List the flags of a dataclass: a nested one's begin with its field's name, those of `config` with nothing."""
     for name, hint in get_type_hints(kind).items():
         flag = prefix + name.replace("_", "-")
         if dataclasses.is_dataclass(hint):
-            yield from _flags(hint, prefix if name == "config" else f"{flag}.")
+            yield from flags(hint, prefix if name == "config" else f"{flag}.")
         else:
             yield flag
 

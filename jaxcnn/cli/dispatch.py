@@ -64,14 +64,15 @@ def _run(argv: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        return told(error, debug="--debug" in argv)
+        return told(error, verb=argv[0], debug="--debug" in argv)
 
 
-def told(error: Exception, *, debug: bool) -> int:
-    """Print what went wrong, on one line.
+def told(error: Exception, *, verb: str, debug: bool) -> int:
+    """Print what went wrong, on one line, in the command's own words.
 
     Args:
         error: What was raised.
+        verb: The command.
         debug: Print the traceback before.
 
     Returns:
@@ -79,7 +80,9 @@ def told(error: Exception, *, debug: bool) -> int:
     """
     if debug:
         traceback.print_exception(error)
-    print(f"jaxcnn: error: {_one_line(error)}", file=sys.stderr)
+    from jaxcnn.cli.spelling import in_flags
+
+    print(f"jaxcnn: error: {in_flags(_one_line(error), verb)}", file=sys.stderr)
     return 2 if isinstance(error, WRONG) else 1
 
 

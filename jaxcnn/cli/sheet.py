@@ -6,10 +6,11 @@ import numpy as np
 
 from jaxcnn.config import AugmentConfig
 from jaxcnn.data import Dataset
-from jaxcnn.report import Row, contact_sheet
+from jaxcnn.report import Row, contact_sheet, has_letters
 
 CLASSES, COLUMNS = 20, 10
 """Rows and columns, at most."""
+_NAMED = 3  # classes that a line tells, of many
 
 
 def check_sheet(file: str) -> None:
@@ -53,7 +54,7 @@ def write_sheet(file: str, dataset: Dataset, augment: AugmentConfig, *, seed: in
     contact_sheet(rows, columns=columns).save(file)
     shown = sum(len(row.images) for row in rows)
     what = f"{shown} images" if plain else f"{len(rows)} images, {COLUMNS - 1} times each"
-    return f"{what}, of the training split"
+    return f"{what}, of the training split{_numbered(dataset)}"
 
 
 def _chosen(dataset: Dataset, each: int) -> list[tuple[str, np.ndarray]]:
@@ -62,8 +63,22 @@ def _chosen(dataset: Dataset, each: int) -> list[tuple[str, np.ndarray]]:
     if not dataset.classes or targets.ndim != 1:
         return [("", np.array([number])) for number in range(min(CLASSES, len(targets)))]
     step = max(1, -(-len(dataset.classes) // CLASSES))
-    first = [(dataset.classes[k], np.flatnonzero(targets == k)[:each]) for k in range(0, len(dataset.classes), step)]
+    first = [(_name(dataset, k), np.flatnonzero(targets == k)[:each]) for k in range(0, len(dataset.classes), step)]
     return [(name, numbers) for name, numbers in first if len(numbers)]
+
+
+def _name(dataset: Dataset, k: int) -> str:
+    """Return a class's name as the sheet's font can write it: its number where letters would be boxes."""
+    return dataset.classes[k] if has_letters(dataset.classes[k]) else f"class {k}"
+
+
+def _numbered(dataset: Dataset) -> str:
+    """Tell which classes stand on the sheet by their numbers."""
+    lacking = [f"{k} {name!r}" for k, name in enumerate(dataset.classes) if not has_letters(name)]
+    if not lacking:
+        return ""
+    more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
+    return f"; by number, as the sheet's font lacks their letters: {', '.join(lacking[:_NAMED])}{more}"
 
 
 def _by_class(dataset: Dataset) -> list[Row]:
@@ -104,7 +119,7 @@ def _told(dataset: Dataset, target: np.ndarray) -> str:
     """Return the larger shares of a mixed target."""
     if target.ndim == 0:
         return ""
-    shares = [(float(target[k]), dataset.classes[k]) for k in np.argsort(-target)[:2] if target[k] > 0]
+    shares = [(float(target[k]), _name(dataset, int(k))) for k in np.argsort(-target)[:2] if target[k] > 0]
     return "\n".join(f"{share:.0%} {name}" for share, name in shares)
 
 

@@ -77,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
     except Exception as error:
         if jax.process_count() == 1:
             raise
-        distributed.leave(told(error, debug=arguments.debug))
+        distributed.leave(told(error, verb="train", debug=arguments.debug))
     if isinstance(last, api.Halted):
         again = f"jaxcnn train --out {shlex.quote(str(last.run.path))}"
         if jax.process_count() > 1:
@@ -105,7 +105,7 @@ def read(argv: Sequence[str]) -> Arguments:
     argv = [_ALIASES.get(flag := part.partition("=")[0], flag) + part[len(flag) :] for part in argv]
     first = parse(Arguments, [part for part in argv if part not in ("-h", "--help")], verb="train")
     if first.preset is not None and first.preset not in PRESETS:
-        raise ValueError(unknown("preset", first.preset, PRESETS))
+        raise ValueError(_no_preset(first.preset))
     default = PRESETS[first.preset or DEFAULT]
     if first.preset is None and first.out and (Path(first.out) / "config.json").is_file():
         from jaxcnn.runs import Run
@@ -115,6 +115,18 @@ def read(argv: Sequence[str]) -> Arguments:
     if named not in (PRESETS[DEFAULT].model.name, default.model.name):  # another model does not want this one's width
         default = replace(default, model=ModelConfig(named))
     return parse(Arguments, argv, verb="train", default=replace(Arguments(), config=default))
+
+
+def _no_preset(name: str) -> str:
+    """Return the message for a name that is no preset; a model's is told what it is."""
+    from jaxcnn import models
+
+    if name in models.available():
+        return (
+            f"{name!r} is a model; expected a preset (see `jaxcnn presets`): to train this model by the preset "
+            f"{DEFAULT}, give `--model.name {name}`"
+        )
+    return unknown("preset", name, PRESETS)
 
 
 def _profiled(events: Iterator[Any], folder: str | None) -> Iterator[Any]:

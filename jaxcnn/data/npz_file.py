@@ -57,25 +57,29 @@ def read_fields(file: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
         raise ValueError(f"{file}: lacks {', '.join(missing)}")
     try:
         with zipfile.ZipFile(file) as archive:
-            for name in names:
-                _check_size(archive, name)
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            return {name: stored[name] for name in names}
+            objects = [name for name in names if _type(archive, name).hasobject]
+        if not objects:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+                return {name: stored[name] for name in names}
     except Exception as error:  # zipfile, zlib and NumPy raise anything on damaged bytes
         raise _damaged(file, error) from error
+    raise ValueError(
+        f"{file}: {', '.join(objects)} must hold numbers or texts; arrays of Python objects are not read, as they may "
+        "run any program: save images of one size as `np.stack(images)`, and names as `np.array(names, str)`"
+    )
 
 
-def _check_size(archive: zipfile.ZipFile, name: str) -> None:
-    """Raise where a header asks for more than the file holds: NumPy would take the memory first."""
+def _type(archive: zipfile.ZipFile, name: str) -> np.dtype:
+    """Return an array's type; raise where its header asks for more than there is: NumPy would take the memory first."""
     info = archive.getinfo(f"{name}.npy")
     with archive.open(info) as stream:
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(stream)
-        if dtype.hasobject:
-            raise ValueError(f"{name} is an array of objects")
-        if (needed := stream.tell() + math.prod(shape) * dtype.itemsize) != info.file_size:
+        needed = stream.tell() + math.prod(shape) * dtype.itemsize
+        if not dtype.hasobject and needed != info.file_size:
             raise ValueError(f"{name} holds {info.file_size:,} bytes where its header asks for {needed:,}")
+        return dtype
 
 
 def _damaged(file: Path, error: Exception) -> ValueError:

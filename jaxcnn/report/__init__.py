@@ -1,5 +1,5 @@
 """What is drawn for people: pictures, of arrays alone."""
 
-from jaxcnn.report.contact_sheet import Row, contact_sheet
+from jaxcnn.report.contact_sheet import Row, contact_sheet, has_letters
 
-__all__ = ["Row", "contact_sheet"]
+__all__ = ["Row", "contact_sheet", "has_letters"]

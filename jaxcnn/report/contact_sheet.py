@@ -11,6 +11,7 @@ _SMALL, _LARGE = 96, 160
 _GAP = 6
 _FONT = 13
 _WIDEST = 200
+_NO_LETTER = "\uffff"  # of no script: every font draws its box
 
 
 class Row(NamedTuple):
@@ -80,6 +81,32 @@ def contact_sheet(rows: Sequence[Row], *, columns: Sequence[str] = ()) -> Image.
                 for number, text in enumerate(row.captions[column].split("\n")):
                     draw.text((x, y + cell[1] + number * line), _fitted(text, font, cell[0]), "black", font)
     return sheet
+
+
+def has_letters(text: str) -> bool:
+    """Say whether the sheet's font has all letters of a text; what it lacks would be drawn as boxes.
+
+    Args:
+        text: Such as the name of a class.
+
+    Returns:
+        Whether it can be read on a sheet.
+
+    Example:
+        >>> has_letters("T-shirt/top"), has_letters("猫")
+        (True, False)
+    """
+    font = ImageFont.load_default(_FONT)
+    if not isinstance(font, ImageFont.FreeTypeFont):  # Pillow without FreeType draws Latin letters, or fails
+        return text.isascii() and text.isprintable()
+    box = _drawn(_NO_LETTER, font)
+    return text.isprintable() and all(_drawn(letter, font) != box for letter in set(text))
+
+
+def _drawn(letter: str, font: ImageFont.FreeTypeFont) -> bytes:
+    image = Image.new("L", (2 * _FONT, 2 * _FONT))
+    ImageDraw.Draw(image).text((0, 0), letter, "white", font)
+    return image.tobytes()
 
 
 def _shown(width: int, height: int) -> tuple[int, int]:

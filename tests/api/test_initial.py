@@ -100,6 +100,7 @@ def test_a_run_needs_its_source_only_to_begin(source, config, tmp_path):
         ({"fresh": ("haed",)}, "'haed' names no layer and no parameter: they begin with head, stage1, stage2"),
         ({"freeze": ("conv9",)}, "'conv9' names no layer"),
         ({"freeze": ("*",)}, r"`freeze` \(=\*\) leaves no parameter to train"),
+        ({"fresh": ("*",)}, r"nothing: `fresh` \(=\*\) draws anew all that both have, head/dense/bias, .*: name fewer"),
         ({"init": "nowhere"}, r"`init` \(=nowhere\) must be the folder of a run, or a .safetensors file"),
         ({"init": None, "fresh": ("head",)}, r"`fresh` \(=head\) draws anew what `init` gives"),
     ],
@@ -118,6 +119,14 @@ def test_a_file_of_other_names_is_told_from_a_network_that_differs(source, tmp_p
     _, params, statistics = nn.split(api.problem.make_module(source.config, None, (8, 8, 1), 3))
     with pytest.raises(ValueError, match="no array of this network: it has features/0/weight; the network, head/dense"):
         api.initial.load_initial(file, params, statistics)
+
+
+def test_a_file_of_which_nothing_is_taken_is_told(source, tmp_path):
+    file = tmp_path / "head.safetensors"
+    save_file({name: array for name, array in arrays(source).items() if name.startswith("head/")}, file)
+    _, params, statistics = nn.split(api.problem.make_module(source.config, None, (8, 8, 1), 3))
+    with pytest.raises(ValueError, match=r"network nothing: `fresh` \(=head\) draws anew all that both have"):
+        api.initial.load_initial(file, params, statistics, fresh=("head",))
 
 
 @pytest.mark.parametrize(

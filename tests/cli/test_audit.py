@@ -217,7 +217,7 @@ def test_a_run_is_audited_with_what_it_learned(command, tmp_path: Path, monkeypa
         ("small_cnn --require nonsense", "invalid choice 'nonsense' for argument '--require'"),
         ("small_cnn --mode round", "invalid choice 'round' for argument '--mode'"),
         ("small_cnn --requir exact", "unknown flag --requir: did you mean --require?"),
-        ("small_cnn --input 8x8", "`input_shape` (=(8, 8))"),
+        ("small_cnn --input 8x8", "`--input` (=8x8) must be (height, width, channels)"),
         ("small_cnn --input 8xx8", "`--input` (='8xx8') must be positive sizes"),
         ("small_cnn --seed -1", "--seed (=-1) must be a whole number"),
         ("small_cnn --batch 2", "--channels-first and --batch are for networks of your own"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxcnn.cli import preparing
+from jaxcnn.cli import preparing, sheet
 from jaxcnn.data import Preparing
 
 Command = Callable[..., tuple[int, str, str]]
@@ -55,11 +55,28 @@ def test_a_folder_is_prepared_and_shown(command: Command, pictures: Path, cache:
 def test_a_sheet_shows_what_is_in_a_set(command: Command, pictures: Path) -> None:
     code, out, err = command("data", "show", "folder:pictures", "--sheet", "sheet.png")
     assert (code, err) == (0, "")
-    assert "sheet.png: 20 images, of the training split" in out
+    assert "sheet.png: 20 images, of the training split; by number, as the sheet's font lacks their letters: 0" in out
     sheet = np.asarray(Image.open("sheet.png").convert("RGB"))
     there = {int(value) for value in np.unique(sheet[..., 0][(sheet == sheet[..., :1]).all(axis=2)])}
     assert len(there & set(range(10, 30))) >= 10
     assert len(there & set(range(150, 170))) >= 10
+
+
+def test_names_that_the_font_cannot_write_are_numbers(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    monkeypatch.setattr(sheet, "contact_sheet", lambda rows, **_: written.append(rows) or Image.new("RGB", (1, 1)))
+    inputs, targets = np.zeros((90, 4, 4), np.uint8), np.arange(90) % 3
+    np.savez(tmp_path / "named.npz", inputs=inputs, targets=targets, classes=["cat", "собака", "鳥"])
+    out = command("data", "show", "npz:named.npz", "--sheet", "s.png")[1]
+    assert "lacks their letters: 1 'собака', 2 '鳥'\n" in out
+    assert [row.name for row in written[0]] == ["cat", "class 1", "class 2"]
+    command("data", "show", "npz:named.npz", "--sheet", "t.png", "--augment.mixup", "1.0")
+    told = " ".join(text for row in written[1] for text in row.captions)
+    assert "class 1" in told
+    assert "cat" in told
+    assert "собака" not in told
 
 
 def test_a_sheet_shows_what_training_sees(command: Command, pictures: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_model(command) -> None:
     assert {layer["receptive_field"] for layer in told["layers"] if layer["name"] == "stage4/block1"} == {435}
     assert document(command, "mlp", "--model.width", "4", "--input", "2x2x1")["input"] == [2, 2, 1]
     code, _, err = command("summary", "mlp", "--classes", "0")
-    assert (code, "`num_classes` (=0)" in err) == (2, True)
+    assert (code, "`--classes` (=0)" in err) == (2, True)
 
 
 def test_a_network_in_a_line(command) -> None:
@@ -262,7 +262,7 @@ def test_an_equinox_network(command, own: Path) -> None:
         ("conv3(4)>rellu", "unknown layer 'rellu': did you mean 'relu'? At column 10: conv3(4)>^rellu"),
         ("pool9 --input 4x4x1", "`window` (=9) does not fit"),
         ("relu --input 3", "must be 1 to 3 spatial sizes and the channels"),
-        ("lenet5 --input 28x28", "`input_shape` (=(28, 28))"),
+        ("lenet5 --input 28x28", "`--input` (=28x28)"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_in_one_line(command, own: Path, argv: str, expected: str) -> None:

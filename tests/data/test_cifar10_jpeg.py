@@ -59,7 +59,7 @@ def other_size(fields: Fields) -> Fields:
         (lambda fields: {**fields, "test_label": fields["test_label"][:, None]}, "of one axis"),
         (garbage, "train image 1 is no readable JPEG"),
         (other_size, "test image 0 has shape (32, 16, 3), expected (32, 32, 3)"),
-        (lambda fields: {**fields, "test_label": np.array([None] * 10)}, "truncated, damaged or no .npz"),
+        (lambda fields: {**fields, "test_label": np.array([None] * 10)}, "test_label must hold numbers or texts"),
     ],
 )
 def test_a_wrong_field_is_named_in_one_line(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jaxcnn.report import Row, contact_sheet
+from jaxcnn.report import Row, contact_sheet, has_letters
 
 GENERATOR = np.random.default_rng(0)
 
@@ -34,6 +34,24 @@ def test_large_images_shrink_and_long_words_are_cut() -> None:
 
 def test_names_in_any_script_are_drawn_or_boxed() -> None:
     assert contact_sheet([Row("größe 中文 🐈\u202e", images(1, 8, 8))]).mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", True),
+        ("T-shirt/top, 9 x 9", True),
+        ("".join(map(chr, range(32, 127))), True),
+        ("größe", False),
+        ("кошка", False),
+        ("猫", False),
+        ("🐈", False),
+        ("cat\u202e", False),
+        ("two\nlines", False),
+    ],
+)
+def test_letters_that_the_font_lacks_are_known(text: str, expected: bool) -> None:
+    assert has_letters(text) == expected
 
 
 @pytest.mark.parametrize(
