@@ -4,6 +4,7 @@ import json
 import re
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,8 @@ from jaxcnn.training.steps import TrainSteps
 
 BATCH, CLASSES, EXAMPLES, DECAY = 16, 5, 48, 0.9
 OPTIMIZER = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.05, momentum=0.9))
+MOVED = AugmentConfig(flip="random", crop=1)
+MIXED = replace(MOVED, mixup=0.5, cutmix=0.5)
 COLLECTIVE = re.compile(r" = (.*?) (all-gather|all-to-all|collective-permute|all-reduce|reduce-scatter)\S*\(")
 
 
@@ -43,7 +46,13 @@ def examples() -> tuple[np.ndarray, np.ndarray]:
 
 
 def set_up(
-    mesh: Mesh | None, dtype: str = "float32", *, batch: int = BATCH, width: int = 8, dropout: float = 0.0
+    mesh: Mesh | None,
+    dtype: str = "float32",
+    *,
+    batch: int = BATCH,
+    width: int = 8,
+    dropout: float = 0.0,
+    changes: AugmentConfig = MOVED,
 ) -> Training:
     """Batch norm, class weights, clipping by the norm of all gradients, augmentation, an average: what is global."""
     with jax.enable_x64(False):  # layers are made in JAX's own type, and models for float32
@@ -55,7 +64,7 @@ def set_up(
     data = examples()
     loss = training.make_loss(LossConfig(class_weights="balanced", label_smoothing=0.1), data[1], CLASSES)
     settled = {"prepare": lambda x: x / jnp.asarray(255, dtype) - 0.5, "batch": batch, "dtype": dtype, "mesh": mesh}
-    augment = training.make_augment(AugmentConfig(flip="random", crop=1))
+    augment = training.make_augment(changes, classes=CLASSES)
     metrics = {"accuracy": training.accuracy}
     state = training.create_state(params, statistics, OPTIMIZER, jax.random.key(1), ema=True)
     return Training(
@@ -78,9 +87,11 @@ def take(
     return programs.train_steps(programs.state, chunk, None, start=0, count=steps)
 
 
-def after(mesh: Mesh | None, dtype: str, *, steps: int, streamed: bool = False) -> dict[str, np.ndarray]:
+def after(
+    mesh: Mesh | None, dtype: str, *, steps: int, streamed: bool = False, changes: AugmentConfig = MOVED
+) -> dict[str, np.ndarray]:
     """Train for a few steps; return all of the state, by name, and what was measured."""
-    programs = set_up(mesh, dtype)
+    programs = set_up(mesh, dtype, changes=changes)
     state, measured = take(programs, mesh, steps=steps, streamed=streamed)
     evaluated = programs.evaluate(state.ema, state.statistics, programs.data)
     return by_name({"state": named(state), "train": measured, "evaluated": evaluated})
@@ -145,6 +156,19 @@ def compare(sizes: list[str], dtype: str, steps: int, *, streamed: bool) -> dict
             other = after(mesh, dtype, steps=steps) if alone is None else alone
             found[size] = distance(after(mesh, dtype, steps=steps, streamed=streamed), other)
         return found
+
+
+def mixed(sizes: list[str], steps: int) -> dict[str, float]:
+    """Return how far meshes that mix examples come from one device: the two of a mixture may lie on two devices."""
+    with jax.enable_x64(True):
+        alone = after(None, "float64", steps=steps, changes=MIXED)
+        return {
+            f"{size} {'streamed' if streamed else 'resident'}": distance(
+                after(make_mesh(size), "float64", steps=steps, streamed=streamed, changes=MIXED), alone
+            )
+            for size in sizes
+            for streamed in (False, True)
+        }
 
 
 def shared(size: str) -> dict[str, Any]:
@@ -213,6 +237,7 @@ if __name__ == "__main__":
     asked = json.loads(sys.argv[1])
     answer: dict[str, Any] = {
         "float64": compare(asked["float64"], "float64", 3, streamed=False),
+        "mixed": mixed(asked["mixed"], 3),
         "streamed": compare(asked["streamed"], "float32", 3, streamed=True),
     }
     lowering.enable()

@@ -21,6 +21,7 @@ TESTS = Path(__file__).parents[1]
 MESHES = ["data=2", "model=2", "data=4", "data=2,model=2", "data=8", "data=4,model=2", "data=2,model=4", "model=8"]
 QUICK = {
     "float64": ["data=4,model=2"],
+    "mixed": ["data=4,model=2"],
     "streamed": ["data=8"],
     "float32": ["data=2"],
     "programs": [None, "data=4,model=2"],
@@ -28,6 +29,7 @@ QUICK = {
 }
 WHOLE = {
     "float64": MESHES,
+    "mixed": MESHES,
     "streamed": MESHES,
     "float32": MESHES,
     "programs": [None, *MESHES],
@@ -51,6 +53,7 @@ def check(facts: dict[str, Any]) -> None:
     """What must hold on every mesh."""
     assert facts["devices"] == 8
     assert max(facts["float64"].values()) < 1e-9
+    assert max(facts["mixed"].values()) < 1e-9, "examples are mixed with others than on one device"
     assert max(facts["float32"].values()) < 1e-5
     assert max(facts["streamed"].values()) == 0, "batches that are fed are not those that are gathered"
     assert all(facts["moved"]), "a checkpoint came back with other bits, or on other devices"
@@ -100,7 +103,7 @@ def test_prediction_on_a_mesh_is_exact_for_any_number_of_examples(facts: dict[st
 def test_every_mesh_of_eight_devices() -> None:
     facts = on_eight_devices(WHOLE)
     check(facts)
-    errors = {f"error_{dtype}": facts[dtype] for dtype in ("float64", "float32")}
+    errors = {f"error_{dtype}": facts[dtype] for dtype in ("float64", "mixed", "float32")}
     held = {name: {key: program[key] for key in ("held", "bytes")} for name, program in facts["programs"].items()}
     command = "pytest -m campaign -n0 tests/training/test_mesh.py"
     record("many_devices", command, **errors, device_bytes=held, checkpoints_moved=len(facts["moved"]))
