@@ -33,7 +33,7 @@ HERE = Path(__file__).parent / "lectures"
 FACTORS = (0.1, 0.3, 1.0, 3.0)
 TUNING_SEED = 100
 SEEDS = (0, 1, 2)
-DEPTHS = (20, 32, 56, 110)
+DEPTHS = (20, 56)
 
 Build = Callable[[int], nn.Module]
 """A network of the study's own, drawn from a seed."""
@@ -56,6 +56,8 @@ class Study:
     arms: dict[str, Arm]
     images: int | None = None
     """Training images that are used, if not all."""
+    factors: tuple[float, ...] = FACTORS
+    """What the middle rate is multiplied by."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,8 @@ def pooling() -> Study:
 
 
 def depth() -> Study:
-    """Residual networks of four depths, with and without their sums."""
-    base = Config(optim=OptimConfig("nesterov", lr=0.1, weight_decay=1e-4, warmup=1), epochs=8, select="last")
+    """Residual networks of two depths, with and without their sums."""
+    base = Config(optim=OptimConfig("nesterov", lr=0.1, weight_decay=1e-4, warmup=1), epochs=6, select="last")
     arms = {
         f"{layers} layers, {'residual' if residual else 'plain'}": Arm(
             replace(base, model=ModelConfig(f"resnet{layers}", width=8, residual=residual))
@@ -127,7 +129,9 @@ def depth() -> Study:
         for layers in DEPTHS
         for residual in (True, False)
     }
-    return Study("Do deeper networks train, with and without residual sums?", arms, images=10_000)
+    return Study(
+        "Do deeper networks train, with and without residual sums?", arms, images=10_000, factors=(0.3, 1.0, 3.0)
+    )
 
 
 def kernels() -> Study:
@@ -209,7 +213,7 @@ def main(arguments: Arguments) -> None:
     summary = {}
     for name, arm in study.arms.items():
         trials = {}
-        for factor in FACTORS:
+        for factor in study.factors:
             rate = float(f"{factor * arm.config.optim.lr:.2g}")
             trials[rate] = run(name, rate, TUNING_SEED)["validation"]
         best = max(trials, key=trials.__getitem__)

@@ -1,11 +1,15 @@
 """Benchmarks: what is measured, how, what it is compared with, and how it is written down."""
 
 from jaxcnn.benchmark.compare import compare, fallen, ratios_of, read_bounds, title
+from jaxcnn.benchmark.description import describe, parameters
+from jaxcnn.benchmark.energy import energy_meter
 from jaxcnn.benchmark.feeding import feeding
-from jaxcnn.benchmark.growth import Growth, fit_growth
+from jaxcnn.benchmark.growth import Growth, fit_growth, growth_of
 from jaxcnn.benchmark.networks import Training, inference
 from jaxcnn.benchmark.operations import convolutions, pools
+from jaxcnn.benchmark.page import interval_text, time_text, write_page
 from jaxcnn.benchmark.peak import measure_peak
+from jaxcnn.benchmark.peer import PEERS, PeerError, find_python, peer_works, running
 from jaxcnn.benchmark.record import append, environment, make_record, read
 from jaxcnn.benchmark.roofline import Peak, place
 from jaxcnn.benchmark.startup import measure_startup
@@ -14,9 +18,11 @@ from jaxcnn.benchmark.timing import Samples, Stages, alternate, compile_stages, 
 from jaxcnn.benchmark.works import Work, run
 
 __all__ = [
+    "PEERS",
     "Drift",
     "Growth",
     "Peak",
+    "PeerError",
     "Ratio",
     "Samples",
     "Stages",
@@ -27,16 +33,23 @@ __all__ = [
     "compare",
     "compile_stages",
     "convolutions",
+    "describe",
     "drift",
+    "energy_meter",
     "environment",
     "fallen",
     "feeding",
+    "find_python",
     "fit_growth",
+    "growth_of",
     "inference",
+    "interval_text",
     "make_record",
     "measure",
     "measure_peak",
     "measure_startup",
+    "parameters",
+    "peer_works",
     "place",
     "pools",
     "quantity",
@@ -45,5 +58,8 @@ __all__ = [
     "read",
     "read_bounds",
     "run",
+    "running",
+    "time_text",
     "title",
+    "write_page",
 ]

@@ -1,7 +1,8 @@
 """How time grows with a size: a fitted exponent, beside that of the work itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,47 @@ def fit_growth(sizes: Sequence[float], seconds: Sequence[Sequence[float]], flops
     low, high = np.quantile([_slope(logs, np.log(medians)) for medians in drawn.T], (0.025, 0.975))
     found = _slope(logs, np.log([np.median(times) for times in seconds]))
     return Growth(found, float(low), float(high), _slope(logs, np.log(np.asarray(flops, float))))
+
+
+def size_of(record: Mapping[str, Any]) -> float:
+    """Return how large the fact is that a record's `growth` names.
+
+    Args:
+        record: One of a row of sizes.
+
+    Returns:
+        The size; of `side`, that of the image.
+
+    Example:
+        >>> size_of({"growth": "side", "work": {"name": "train", "shape": [32, 32, 3]}})
+        32
+    """
+    work, name = record["work"], record["growth"]
+    return work["shape"][0] if name == "side" else work[name]
+
+
+def growth_of(records: Sequence[Mapping[str, Any]]) -> Growth:
+    """Fit the growth that a row of records shows.
+
+    Args:
+        records: Of the same work, but for the fact that `growth` names.
+
+    Returns:
+        The exponents.
+
+    Example:
+        >>> row = [
+        ...     {"growth": "batch", "work": {"batch": n}, "samples_s": [n**0.5], "costs": {"flops": n}}
+        ...     for n in (1, 2, 4)
+        ... ]
+        >>> growth_of(row).exponent
+        0.5
+    """
+    return fit_growth(
+        [size_of(record) for record in records],
+        [record["samples_s"] for record in records],
+        [record["costs"]["flops"] for record in records],
+    )
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> float:

@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.sharding import Mesh
 
 from jaxcnn import nn, training
 from jaxcnn.benchmark.works import Work, draw, struct
 
 STEPS = 8
 """In a call of a program that trains."""
+LEARNING_RATE, MOMENTUM = 0.01, 0.9
 
 
 def inference(module: nn.Module, facts: Mapping[str, Any], shape: tuple[int, ...], *, batch: int, dtype: str) -> Work:
@@ -53,6 +55,7 @@ class Training:
         batch: Images in a step.
         dtype: That activations are computed in.
         steps: In a call; a batch of images of its own each.
+        mesh: Devices that share each batch; None is one.
 
     Example:
         >>> from jaxcnn.models import create
@@ -72,19 +75,22 @@ class Training:
         batch: int,
         dtype: str,
         steps: int = STEPS,
+        mesh: Mesh | None = None,
     ):
         self.facts = {**facts, "batch": batch, "shape": list(shape), "dtype": dtype, "steps": steps}
         self.steps, self.batch = steps, batch
         self.module = module
         self.apply, self.params, self.statistics = nn.split(module)
-        self.optimizer = optax.sgd(0.01, momentum=0.9)
+        self.optimizer = optax.sgd(LEARNING_RATE, momentum=MOMENTUM)
         images = np.random.default_rng(0).integers(0, 256, (steps * batch, *shape), np.uint8)
-        self.data = jax.device_put((images, np.arange(steps * batch, dtype=np.int32) % classes))
+        training.check_batch("batch", batch, mesh)
+        self.data = training.place(mesh, (images, np.arange(steps * batch, dtype=np.int32) % classes), "data")
         self.order = jnp.arange(steps * batch, dtype=jnp.int32)
-        self.dtype = dtype
+        self.dtype, self.mesh = dtype, mesh
         self.train_steps = training.make_train_steps(
-            self.apply, self.optimizer, training.cross_entropy, prepare=_scaled, batch=batch, dtype=dtype
-        )
+            self.apply, self.optimizer, training.cross_entropy, prepare=scaled, batch=batch, dtype=dtype,
+            mesh=mesh,
+        )  # fmt: skip
 
     def scan(self, name: str = "train") -> Work:
         """Return all steps as one program, as `jaxcnn train` takes them."""
@@ -93,6 +99,14 @@ class Training:
             return self.train_steps(state, data, order, start=0, count=self.steps)
 
         return self._work(name, "scan", steps, (self._state(), self.data, self.order))
+
+    def last_loss(self, steps: int) -> float:
+        """Return the loss of the last of so many steps from the first parameters."""
+        state, loss = self._state(), 0.0
+        for step in range(steps):
+            state, metrics = self.train_steps(state, self.data, self.order, start=step, count=1)
+            loss = float(metrics["loss"])
+        return loss
 
     def loop(self) -> Work:
         """Return the same steps one by one, the program called from Python for each."""
@@ -113,7 +127,7 @@ class Training:
         @nnx.jit
         def step(module: Any, optimizer: Any, images: jax.Array, labels: jax.Array) -> jax.Array:
             def objective(module: Any) -> jax.Array:
-                outputs = module(_scaled(images).astype(self.dtype), training=True, key=jax.random.key(0))
+                outputs = module(scaled(images).astype(self.dtype), training=True, key=jax.random.key(0))
                 return training.cross_entropy(outputs.astype(jnp.float32), labels)
 
             loss, gradient = nnx.value_and_grad(objective)(module)
@@ -160,7 +174,8 @@ class Training:
         }
 
     def _state(self) -> training.TrainState:
-        return training.create_state(self.params, self.statistics, self.optimizer, jax.random.key(0))
+        state = training.create_state(self.params, self.statistics, self.optimizer, jax.random.key(0))
+        return training.place(self.mesh, state, "state")
 
     def _work(self, name: str, way: str, fn: Any, args: tuple[Any, ...]) -> Work:
         """A work that costs as many gradients as there are steps."""
@@ -179,5 +194,17 @@ class Training:
         )  # fmt: skip
 
 
-def _scaled(images: jax.Array) -> jax.Array:
+def scaled(images: jax.Array) -> jax.Array:
+    """Return images of bytes as floats around 0.
+
+    Args:
+        images: From 0 to 255.
+
+    Returns:
+        From -0.5 to 0.5, float32.
+
+    Example:
+        >>> scaled(jnp.array([0, 255], jnp.uint8)).tolist()
+        [-0.5, 0.5]
+    """
     return images.astype(jnp.float32) / 255 - 0.5

@@ -8,13 +8,15 @@ Schema 1. A record is an object of these keys:
 | `time` | when it was taken, ISO 8601, UTC |
 | `work` | what was run: its `name` (`conv`, `train` ...), and what tells it from others: `case`, shapes, `dtype` ... |
 | `library` | whose program it was: `jaxcnn`, or a peer |
+| `peer` | of a peer's process: `packages`, `threads`, `device`, `peak_rss_bytes` ...; null where it is jaxcnn |
+| `growth` | the fact of `work` that is varied, where it is one of a row of sizes; else null |
 | `seconds` | of one call: `{"median", "q1", "q3", "n"}` |
 | `samples_s` | all measurements, in the order in which they were taken |
 | `calls`, `warmup`, `notes` | calls in a measurement, calls before the first one, and what is to be told of them |
 | `rates` | what a second of it does: `{"images_per_s": {"median", "q1", "q3", "n"}, ...}` |
 | `stages` | `trace_s`, `lower_s`, `compile_s`, `first_s`; null where there are none |
 | `costs` | of one call: `macs`, `flops`, `bytes` (analytic, padded taps included), `xla_flops`, `xla_peak_bytes` |
-| `energy_j` | of one call; null so far: no device's counter is read yet |
+| `energy_j` | of one call, by the counters of NVIDIA's GPUs; null where there are none, or no `nvidia-ml-py` |
 | `roofline` | `bound`, `attainable_flops_per_s`, `fraction`, see `roofline.py`; null without a measured peak |
 | `ratios` | by name: how many times as long another work of the run took: `{"median", "low", "high", "confidence"}` |
 | `environment` | versions, device, flags, commit, command, `lowering` (tier, reason), `cpu` (model, features, ...) |
@@ -48,12 +50,13 @@ def make_record(
     samples: Samples,
     *,
     library: str = "jaxcnn",
+    peer: Mapping[str, Any] | None = None,
+    growth: str | None = None,
     stages: Stages | None = None,
     costs: Mapping[str, int | None] | None = None,
     per_call: Mapping[str, float] | None = None,
     ratios: Mapping[str, Ratio] | None = None,
     roofline: Mapping[str, Any] | None = None,
-    energy_j: float | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
     """Put a measurement and what it depends on together.
@@ -62,12 +65,13 @@ def make_record(
         work: What was run, with its `name`.
         samples: How long it took.
         library: Whose program it was.
+        peer: What a peer's process tells of itself.
+        growth: The fact of `work` that is varied.
         stages: Of its compilation.
         costs: Of one call.
         per_call: What one call does, by the name of its rate: `{"images_per_s": 128}`.
         ratios: Other works of the same run by name, how many times as long they took.
         roofline: Where it stands between the device's peaks.
-        energy_j: Of one call, where the caller has read a counter of the device.
         seed: That drew the numbers.
 
     Returns:
@@ -84,6 +88,8 @@ def make_record(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "work": dict(work),
         "library": library,
+        "peer": None if peer is None else dict(peer),
+        "growth": growth,
         "seconds": quantity(samples.seconds),
         "samples_s": list(samples.seconds),
         "calls": samples.calls,
@@ -92,7 +98,7 @@ def make_record(
         "rates": rates,
         "stages": None if stages is None else asdict(stages),
         "costs": dict(costs or {}),
-        "energy_j": energy_j,
+        "energy_j": samples.joules,
         "roofline": None if roofline is None else dict(roofline),
         "ratios": {name: asdict(value) for name, value in (ratios or {}).items()},
         "environment": environment(),

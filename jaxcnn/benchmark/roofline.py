@@ -38,8 +38,8 @@ def place(peak: Peak, dtype: str, *, flops: int, moved: int, seconds: float) -> 
         seconds: Of one call, measured.
 
     Returns:
-        `intensity`, `bound` (`compute` or `memory`), `attainable_flops_per_s`, `flops_per_s`, `fraction` of the roof
-        and `mfu`, the share of the arithmetic peak (model FLOPs utilisation).
+        `intensity`, `bound` (`compute` or `memory`), `attainable_flops_per_s`, `flops_per_s`, `fraction` of the roof,
+        `mfu`, the share of the arithmetic peak (model FLOPs utilisation), and both peaks.
 
     Raises:
         ValueError: The peak of that dtype was not measured.
@@ -61,6 +61,8 @@ def place(peak: Peak, dtype: str, *, flops: int, moved: int, seconds: float) -> 
         "bound": "compute" if intensity >= peak.ridge(dtype) else "memory",
         "attainable_flops_per_s": roof,
         "flops_per_s": flops / seconds,
+        "peak_flops_per_s": peak.flops_per_s[dtype],
+        "peak_bytes_per_s": peak.bytes_per_s,
         "fraction": flops / seconds / roof,
         "mfu": flops / seconds / peak.flops_per_s[dtype],
     }

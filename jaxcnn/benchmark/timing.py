@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxcnn.benchmark.energy import energy_meter
 from jaxcnn.benchmark.statistics import drift
 
 SHORTEST = 2e-3
@@ -93,6 +94,8 @@ class Samples:
     """Calls before the first measurement, the run after compilation not counted."""
     steady: bool
     """Whether two blocks of warm-up agreed; else the first measurements may still be slow."""
+    joules: float | None = None
+    """Energy of one call, the mean of all; None where no device counts it."""
     throttled: int | None = None
     """How often the processor slowed itself meanwhile because it was hot; None where it does not tell."""
 
@@ -140,7 +143,12 @@ def measure(call: Callable[[], Any], *, seconds: float = 3.0, least: int = 7, mo
 
 
 def alternate(
-    calls: Mapping[str, Callable[[], Any]], *, seconds: float = 3.0, least: int = 7, most: int = 1000
+    calls: Mapping[str, Callable[[], Any]],
+    *,
+    seconds: float = 3.0,
+    least: int = 7,
+    most: int = 1000,
+    shortest: float = SHORTEST,
 ) -> dict[str, Samples]:
     """Measure several kinds of work in turns, so that what slows the machine slows all of them.
 
@@ -151,6 +159,7 @@ def alternate(
         seconds: About how long to measure each.
         least: Turns at least.
         most: Turns at most.
+        shortest: Seconds that one measurement takes at least, by several calls one after another.
 
     Returns:
         Measurements by name, equally many of each: those of one turn stand at the same place.
@@ -169,32 +178,38 @@ def alternate(
             f"`least` (={least}) to `most` (={most}) turns of {len(calls)} calls, {seconds} s: none is left"
         )
     with _undisturbed():
-        ready = {name: _warmed(call, seconds / 2) for name, call in calls.items()}
+        ready = {name: _warmed(call, seconds / 2, shortest) for name, call in calls.items()}
+        meter = energy_meter()
+        spent = dict.fromkeys(calls, 0.0)
         turn = sum(calls * each for calls, each, _, _ in ready.values())
         turns = int(np.clip(seconds * len(calls) / max(turn, 1e-9), least, most))
         taken: dict[str, list[float]] = {name: [] for name in calls}
         before = _throttle_count()
         for number in range(turns):
             for name in list(calls)[:: 1 if number % 2 == 0 else -1]:
+                before_j = meter() if meter else 0.0
                 taken[name].append(_seconds(calls[name], ready[name][0]))
+                spent[name] += meter() - before_j if meter else 0.0
         after = _throttle_count()
     throttled = None if before is None or after is None else after - before
     return {
-        name: Samples(tuple(taken[name]), repeats, warmup, steady, throttled)
+        name: Samples(
+            tuple(taken[name]), repeats, warmup, steady, spent[name] / (turns * repeats) if meter else None, throttled
+        )
         for name, (repeats, _, warmup, steady) in ready.items()
     }
 
 
-def _warmed(call: Callable[[], Any], seconds: float) -> tuple[int, float, int, bool]:
+def _warmed(call: Callable[[], Any], seconds: float, shortest: float) -> tuple[int, float, int, bool]:
     """Call until two blocks agree; return calls in a measurement, seconds of a call, calls so far, and if they did."""
     each = _seconds(call, 1)
-    repeats = max(1, round(SHORTEST / each)) if each < SHORTEST else 1
+    repeats = max(1, round(shortest / each)) if each < shortest else 1
     done, spent, last = 1, each, float("inf")
     while True:
         block = [_seconds(call, repeats) for _ in range(BLOCK)]
         done, spent, median = done + BLOCK * repeats, spent + sum(block) * repeats, float(np.median(block))
         if abs(median - last) < STEADY * median:
-            return max(1, round(SHORTEST / median)) if median < SHORTEST else 1, median, done, True
+            return max(1, round(shortest / median)) if median < shortest else 1, median, done, True
         if spent > seconds and last < float("inf"):
             return repeats, median, done, False
         last = median

@@ -11,7 +11,7 @@ from jaxcnn.analysis.costs import program_cost, total
 from jaxcnn.benchmark.record import make_record
 from jaxcnn.benchmark.roofline import Peak, place
 from jaxcnn.benchmark.statistics import Ratio, ratio
-from jaxcnn.benchmark.timing import Samples, alternate, compile_stages
+from jaxcnn.benchmark.timing import SHORTEST, Samples, alternate, compile_stages
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,28 @@ class Work:
     """`macs`, `flops` and `bytes` of a call, where they are known beforehand."""
     ready: Callable[[], Any] | None = None
     """Called as it is, where the work compiles its own programs: `fn` is then for its costs alone."""
+    growth: str | None = None
+    """Which of its facts is varied, where it is one of a row of sizes."""
+    library: str = "jaxcnn"
+    """Whose program it is."""
+    peer: Callable[[], dict[str, Any]] | None = None
+    """Tells of the process of another library, once it has been measured."""
 
 
 def run(
-    works: Mapping[str, Work], *, seconds: float = 3.0, peak: Peak | None = None, seed: int = 0
+    works: Mapping[str, Work],
+    *,
+    seconds: float = 3.0,
+    shortest: float = SHORTEST,
+    peak: Peak | None = None,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Compile works, measure them in turns, and record each with its ratio to the first.
 
     Args:
         works: By name; the first is what the others are compared with.
         seconds: About how long to measure each.
+        shortest: Seconds that one measurement takes at least.
         peak: Of the device, for the roofline.
         seed: That drew their numbers, for the record.
 
@@ -73,7 +85,7 @@ def run(
         if work.ready is None
     }
     calls = {name: work.ready or _call(programs[name][0], work) for name, work in works.items()}
-    samples = alternate(calls, seconds=seconds)
+    samples = alternate(calls, seconds=seconds, shortest=shortest)
     records = []
     for name, work in works.items():
         program, stages = programs.get(name, (None, None))
@@ -82,6 +94,9 @@ def run(
             make_record(
                 work.facts,
                 samples[name],
+                library=work.library,
+                growth=work.growth,
+                peer=None if work.peer is None else work.peer(),
                 stages=stages,
                 costs=costs,
                 per_call=work.per_call,

@@ -1,6 +1,8 @@
 """`jaxcnn bench`: what it prints and records, and how it refuses."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,3 +135,58 @@ def test_wrong_requests_are_told_in_one_line(command, argv: str, message: str) -
     assert message in err
     assert err.startswith("jaxcnn: error: ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (("conv", "--peers", "torch"), "--peers is for `bench infer` and `bench train`"),
+        (("train", "lenet5", "--peers", "theano"), "unknown peer 'theano'"),
+        (("train", "lenet5", "--peers", "torch", "--environments", "nowhere"), "python -m venv nowhere/torch"),
+        (("train", "lenet5", "--weak"), "--weak is for `bench scale`"),
+        (("infer", "lenet5", "--steps", "2"), "--steps is for"),
+        (("scale", "lenet5", "--devices", "1"), "--devices (='1') must be two different whole numbers or more"),
+        (("train", "lenet5", "--growth", "members=1,2"), "is for `bench ensemble`"),
+        (("ensemble", "lenet5", "--growth", "batch=1,2"), "is for `bench ensemble`, which grows by nothing else"),
+        (("--compare", "one.jsonl"), "--compare takes two files of records, A B; got 1"),
+        (("--page", "folder"), "nothing to do"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(command, argv: tuple[str, ...], told: str) -> None:
+    code, out, err = command("bench", *argv)
+    assert code in (1, 2)
+    assert out == ""
+    assert told in err
+    assert err.count("\n") == 1
+
+
+def test_a_page_is_written_of_records(command, tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    command("bench", "ensemble", "linear", "--input", "8x8x1", "--growth", "members=1,2", *QUICK, "--record", str(file))
+    assert [record["growth"] for record in benchmark.read(file)] == ["members", "members"]
+    code, out, err = command("bench", "--page", str(tmp_path / "page"), "--record", str(file))
+    assert (code, out) == (0, "")
+    assert f"written: {tmp_path}" in err
+    assert "time grows as members^" in (tmp_path / "page" / "results.md").read_text()
+    assert (tmp_path / "page" / "growth.png").exists()
+
+
+def test_training_on_more_and_more_devices() -> None:
+    """A CPU is divided into as many; each takes its share of the same batch, or a batch of its own."""
+    start = [sys.executable, "-c", "import sys; from jaxcnn.cli import main; sys.exit(main())"]
+    argv = ("bench", "scale", "linear", "--input", "8x8x1", "--seconds", "0.01", "--json", "--batch", "8")
+    for flags, batches in (((), [8, 8, 8]), (("--weak",), [8, 16, 64])):
+        done = subprocess.run([*start, *argv, "--devices", "1,2,8", *flags], capture_output=True, text=True, check=True)
+        records = json.loads(done.stdout)["records"]
+        assert [record["work"]["devices"] for record in records] == [1, 2, 8]
+        assert [record["work"]["batch"] for record in records] == batches
+        assert records[0]["environment"]["device"]["count"] == 8
+        assert set(records[0]["ratios"]) == {"2 devices", "8 devices"}
+
+
+def test_peers_are_listed_with_the_commands_that_make_their_environments(command, tmp_path: Path) -> None:
+    code, out, _ = command("bench", "peers", "--environments", str(tmp_path), "--json")
+    found = json.loads(out)["peers"]
+    assert code == 0
+    assert [row["peer"] for row in found] == list(benchmark.PEERS)
+    assert all(row["python"] is None and row["make"].startswith("python -m venv") for row in found)
