@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ HELP = "from jaxcnn.cli import main; raise SystemExit(main(['--help']))"
 CASES = ("python", "import", "help", "first step", "first step, cached")
 
 
-def measure_startup(cases: Sequence[str] = CASES, *, repeats: int = 7) -> list[dict[str, Any]]:
+def measure_startup(
+    cases: Sequence[str] = CASES, *, repeats: int = 7, told: Callable[[int, int], Any] | None = None
+) -> list[dict[str, Any]]:
     """Start processes, and record how long each takes from its start to its end.
 
     `python` starts the interpreter alone; `import` imports jaxcnn; `help` is `jaxcnn --help`; `first step` trains a
@@ -34,6 +36,7 @@ def measure_startup(cases: Sequence[str] = CASES, *, repeats: int = 7) -> list[d
     Args:
         cases: Which of these.
         repeats: Processes of each kind, in turns; one before them is not counted.
+        told: Called before each turn with its number, from 1, and the number of all.
 
     Returns:
         A record each.
@@ -48,6 +51,8 @@ def measure_startup(cases: Sequence[str] = CASES, *, repeats: int = 7) -> list[d
     with tempfile.TemporaryDirectory() as folder:
         taken: dict[str, list[float]] = {case: [] for case in cases}
         for turn in range(repeats + 1):
+            if told is not None:
+                told(turn + 1, repeats + 1)
             for case in cases:
                 seconds = _process(case, Path(folder), turn)
                 if turn:

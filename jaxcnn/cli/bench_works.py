@@ -26,8 +26,12 @@ def measured(arguments: "Arguments") -> Iterator[list[dict[str, Any]]]:
     lowering.enable(arguments.lowering)
     told = console(stderr=True)
     if arguments.work == "startup":
-        told.print("starting 40 processes, one after another: a minute or two", style="dim")
-        yield benchmark.measure_startup()
+
+
+        def turn(number: int, turns: int) -> None:
+            told.print(f"{number}/{turns}  five processes, one after another", style="dim")
+
+        yield benchmark.measure_startup(told=turn)
         return
     if arguments.work == "peak":
         dtypes = ("float32", "bfloat16") if arguments.dtype == "float32" else (arguments.dtype,)

@@ -79,7 +79,7 @@ def _cache() -> Finding:
     if not second.isdigit():
         return Finding(name, "problem", second)
     if int(second):
-        return Finding(name, "ok", f"a second process found {second} programs there")
+        return Finding(name, "ok", f"a second process found {second} programs there (jax#38445 does not come up)")
     return Finding(name, "known", "a second process found nothing there: each compiles anew (jax#38445)")
 
 
