@@ -1,7 +1,7 @@
 """The comparisons that lectures on convolutional networks draw, measured: one study for each.
 
     python experiments/lectures.py optimizers          # or regularisers, pooling, depth, kernels
-    python experiments/lectures.py depth --data FILE   # on CIFAR-10 as JPEG, see `jaxcnn data list`
+    python experiments/lectures.py depth --data cifar10_jpeg:FILE.npz   # see `jaxcnn data list`
 
 Every arm of a study gets the same number of learning rates, a factor of about three apart around the rate that is usual
 for it; the best on the validation set, with a seed of its own, is then trained with three other seeds and measured on
@@ -228,7 +228,8 @@ def main(arguments: Arguments) -> None:
             "seconds": [row["seconds"] for row in runs],
         }
     facts = {
-        "command": f"python experiments/lectures.py {arguments.study}",
+        "command": f"python experiments/lectures.py {arguments.study}"
+        + (f" --data {name.partition(':')[0]}:FILE" if arguments.data else ""),
         "question": study.question,
         "data": data.name.partition(":")[0],
         "training_images": len(data.train.targets),
