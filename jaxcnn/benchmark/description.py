@@ -57,10 +57,8 @@ def parameters(module: nn.Module) -> dict[str, np.ndarray]:
 
 def _layers(module: nn.Module, name: str) -> list[Layer]:
     kind = type(module).__name__
-    if kind in ("Dropout", "DropPath"):
-        raise ValueError(
-            f"peers cannot build `{name}`, which drops at random: give --model.dropout 0, --model.drop-path 0"
-        )
+    if kind in _RANDOM:
+        raise ValueError(f"peers cannot build `{name}`, which drops at random: give --model.{_RANDOM[kind]} 0")
     if kind not in _DESCRIBED:
         raise ValueError(
             f"peers cannot build `{name or 'the model'}`, of kind {kind}: they know {', '.join(sorted(_DESCRIBED))}"
@@ -151,6 +149,7 @@ def _dense(module: Any, name: str) -> list[Layer]:
     return _one("dense", name=name, channels=list(module.kernel.shape), bias=module.bias is not None)
 
 
+_RANDOM = {"Dropout": "dropout", "DropPath": "drop-path"}
 _DESCRIBED: Mapping[str, Callable[[Any, str], list[Layer]]] = {
     "Activation": _activation,
     "AvgPool": _pool,

@@ -14,8 +14,8 @@ class Growth:
     """Time as a power of a size.
 
     Example:
-        >>> Growth(1.02, 0.98, 1.06, 1.0).told("batch")
-        'time grows as batch^1.02 (0.98 to 1.06), FLOPs as batch^1.00'
+        >>> Growth(1.02, 0.98, 1.06, 1.0, 1.3).told("batch")
+        'time grows as batch^1.02 (0.98 to 1.06 by noise; a time is up to 30 % off), FLOPs as batch^1.00'
     """
 
     exponent: float
@@ -23,11 +23,14 @@ class Growth:
     high: float
     flops_exponent: float
     """Of the analytic FLOPs, fitted alike: what time would grow by at the same speed."""
+    misfit: float = 1.0
+    """The largest factor between a median and the fitted power: what the interval, which is of noise, does not hold."""
 
     def told(self, name: str) -> str:
         """Say it in a line."""
         return (
-            f"time grows as {name}^{self.exponent:.2f} ({self.low:.2f} to {self.high:.2f}), "
+            f"time grows as {name}^{self.exponent:.2f} ({self.low:.2f} to {self.high:.2f} by noise; a time "
+            f"is up to {100 * (self.misfit - 1):.0f} % off), "
             f"FLOPs as {name}^{self.flops_exponent:.2f}"
         )
 
@@ -63,8 +66,11 @@ def fit_growth(sizes: Sequence[float], seconds: Sequence[Sequence[float]], flops
         [np.median(np.asarray(times)[generator.integers(len(times), size=(DRAWS, len(times)))], 1) for times in seconds]
     )
     low, high = np.quantile([_slope(logs, np.log(medians)) for medians in drawn.T], (0.025, 0.975))
-    found = _slope(logs, np.log([np.median(times) for times in seconds]))
-    return Growth(found, float(low), float(high), _slope(logs, np.log(np.asarray(flops, float))))
+    medians = np.log([np.median(times) for times in seconds])
+    found = _slope(logs, medians)
+    off = medians - medians.mean() - found * (logs - logs.mean())
+    misfit = float(np.exp(np.abs(off).max()))
+    return Growth(found, float(low), float(high), _slope(logs, np.log(np.asarray(flops, float))), misfit)
 
 
 def size_of(record: Mapping[str, Any]) -> float:

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from jaxcnn.benchmark.works import Work
 SCRIPTS = Path(__file__).parent / "peers"
 CHECKED_STEPS = 3
 """The loss of the last is compared: it comes after two updates."""
+LONGEST_START = 600.0
+"""Seconds after which a peer that does not get ready is ended."""
 TOLERANCE = {"float32": 2e-4, "bfloat16": 4e-2}
 """Of the largest output, by which another library's outputs may differ: it adds in another order."""
 MALLOC = {
@@ -122,16 +125,27 @@ class PeerProcess:
         self.peer = peer
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "KERAS_"))}
         self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed with the process
-        self.process = subprocess.Popen(
-            [str(python), str(SCRIPTS / PEERS[peer].script)],
-            env=environment | MALLOC, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, text=True,
-        )  # fmt: skip
+        try:
+            self.process = subprocess.Popen(
+                [str(python), str(SCRIPTS / PEERS[peer].script)],
+                env=environment | MALLOC, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, text=True,
+            )  # fmt: skip
+        except OSError as error:
+            self.said.close()
+            raise PeerError(f"{peer} cannot be started: {python}: {error.strerror or error}") from error
+        patience = threading.Timer(LONGEST_START, self.process.kill)
+        patience.start()
         try:
             self._write(task)
-            self._read()
+            if (answer := self._read()) != {"ready": True}:
+                raise PeerError(
+                    f"{peer} answered {str(answer)[:80]}, not that it is ready: is {python} its interpreter?"
+                )
         except BaseException:
             self.close()
             raise
+        finally:
+            patience.cancel()
 
     def ask(self, do: str, **options: Any) -> dict[str, Any]:
         """Ask for something and wait for the answer.
@@ -174,7 +188,13 @@ class PeerProcess:
             errors = [text for text in lines if re.match(r"[\w.]*(Error|Exception|Interrupt)\b", text)]
             why = (errors or lines or ["it said nothing"])[-1]
             raise PeerError(f"{self.peer} failed (exit {self.process.returncode}): {why}")
-        return json.loads(line)
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = line
+        if not isinstance(answer, dict):
+            raise PeerError(f"{self.peer} answered {line.strip()[:80]!r}, which is no answer: is that its interpreter?")
+        return answer
 
 
 @contextlib.contextmanager

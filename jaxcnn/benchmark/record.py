@@ -151,9 +151,17 @@ def append(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    with path.open("a+") as file:
+        if file.tell() and not _ends_a_line(path):
+            file.write("\n")
         for record in records:
             file.write(json.dumps(record, allow_nan=False) + "\n")
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
 
 
 def read(path: str | Path) -> list[dict[str, Any]]:
@@ -197,4 +205,15 @@ def _checked(line: str, where: str) -> dict[str, Any]:
         raise ValueError(f"{where}: `work` must be an object with a `name`; got {work!r}")
     if not isinstance(times, list) or not times or not all(type(t) in (int, float) and 0 < t < 1e9 for t in times):
         raise ValueError(f"{where}: `samples_s` must be positive numbers, at least one")
+    if not _is_quantity(record.get("seconds")):
+        raise ValueError(
+            f"{where}: `seconds` must hold the numbers median, q1, q3 and n; got {record.get('seconds')!r}"
+        )
+    for name in ("rates", "ratios", "costs", "environment"):
+        if not isinstance(record.get(name), dict):
+            raise ValueError(f"{where}: `{name}` must be an object; got {record.get(name)!r}")
     return record
+
+
+def _is_quantity(value: Any) -> bool:
+    return isinstance(value, dict) and all(type(value.get(key)) in (int, float) for key in ("median", "q1", "q3", "n"))

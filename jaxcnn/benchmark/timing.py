@@ -202,17 +202,27 @@ def alternate(
 
 def _warmed(call: Callable[[], Any], seconds: float, shortest: float) -> tuple[int, float, int, bool]:
     """Call until two blocks agree; return calls in a measurement, seconds of a call, calls so far, and if they did."""
-    each = _seconds(call, 1)
+    each = _agreed(_seconds(call, 1))
     repeats = max(1, round(shortest / each)) if each < shortest else 1
     done, spent, last = 1, each, float("inf")
     while True:
         block = [_seconds(call, repeats) for _ in range(BLOCK)]
-        done, spent, median = done + BLOCK * repeats, spent + sum(block) * repeats, float(np.median(block))
+        median = _agreed(float(np.median(block)))
+        done, spent = done + BLOCK * repeats, spent + BLOCK * median * repeats
         if abs(median - last) < STEADY * median:
             return max(1, round(shortest / median)) if median < shortest else 1, median, done, True
         if spent > seconds and last < float("inf"):
             return repeats, median, done, False
         last = median
+
+
+def _agreed(seconds: float) -> float:
+    """Return the longest of all processes' times, by which they take the same number of turns."""
+    if jax.process_count() == 1:
+        return seconds
+    from jax.experimental import multihost_utils
+
+    return float(np.max(multihost_utils.process_allgather(np.float32(seconds))))
 
 
 def _seconds(call: Callable[[], Any], repeats: int) -> float:

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 from jaxcnn.cli.arguments import Common, Flag, parse
 from jaxcnn.cli.bench_show import show, show_comparison, show_peers
 from jaxcnn.cli.bench_works import different, environments, measured, peers, sizes
+from jaxcnn.cli.interrupt import at_once
 from jaxcnn.cli.output import console, emit_json, quiet
 from jaxcnn.config import Lowering, ModelConfig, unknown
 
@@ -32,7 +33,7 @@ _ONLY = {
     "growth": ("infer", "train", "ensemble"),
     "peers": ("infer", "train"),
     "steps": ("train", "epoch", "ensemble", "scale"),
-    "weak": ("scale",),
+    **dict.fromkeys(("weak", "devices", "coordinator", "processes", "process"), ("scale",)),
 }
 """Flags that are for some works alone."""
 _HINT = ""
@@ -40,8 +41,9 @@ _HINT = ""
 
 @dataclass(frozen=True)
 class Arguments(Common):
-    """Measure work: conv, pool, infer, train, epoch, ensemble, scale (of a MODEL), data, startup, peak. Compilation is
-    kept apart, results are waited for, warm-up goes on until it is steady, and what is compared is measured in turns.
+    """Measure work: conv, pool, infer, train, epoch, ensemble, scale (of a MODEL), data, startup, peak; list peers.
+    Compilation is kept apart, results are waited for, warm-up goes on until it is steady, and what is compared is
+    measured in turns.
 
     A ratio has a bootstrap interval of 95 %; where it holds 1 no difference is claimed.
     """
@@ -65,10 +67,17 @@ class Arguments(Common):
     ensemble: members."""
     steps: Annotated[int | None, arg(metavar="INT", help_behavior_hint=_HINT)] = None
     """Of train, epoch, ensemble and scale: steps in a call (default: 8)."""
-    devices: Annotated[str, arg(metavar="N,N,...")] = "1,2,4,8"
-    """Of scale: how many devices share each batch. A CPU is divided into as many."""
+    devices: Annotated[str | None, arg(metavar="N,N,...", help_behavior_hint=_HINT)] = None
+    """Of scale: how many devices share each batch (default: 1,2,4,8; of several processes all that there are). A CPU
+    is divided into as many."""
     weak: Flag = False
     """Of scale: --batch images on every device, and not in all."""
+    coordinator: Annotated[str | None, arg(metavar="HOST:PORT", help_behavior_hint=_HINT)] = None
+    """Of scale: address of the first of several processes, as `jaxcnn train` takes it."""
+    processes: Annotated[int | None, arg(metavar="INT", help_behavior_hint=_HINT)] = None
+    """How many processes there are; each is started with the same arguments, but for --process."""
+    process: Annotated[int | None, arg(metavar="INT", help_behavior_hint=_HINT)] = None
+    """Which of them this is, from 0; the first one tells and records."""
     peers: Annotated[str | None, arg(metavar="NAME,...", help_behavior_hint=_HINT)] = None
     """Of train and infer: measure other libraries too, in turns, with the same network: torch, torch-compiled, nnx,
     linen, equinox, keras, or all. `jaxcnn bench peers` tells which are there."""
@@ -86,7 +95,7 @@ class Arguments(Common):
     """Compare two files of records, and measure nothing."""
     gate: Annotated[str | None, arg(metavar="FILE", help_behavior_hint=_HINT)] = None
     """End with 1 where a ratio of this run, or of the records in --record where nothing is measured, falls under its
-    bound in FILE."""
+    bound in FILE; of a work that is recorded more than once the last counts."""
     lowering: Annotated[Lowering | None, arg(help_behavior_hint=_HINT)] = None
     """How convolutions are compiled for a CPU (default: the environment's JAXCNN_LOWERING, or auto)."""
     seed: int = 0
@@ -99,6 +108,8 @@ def main(argv: Sequence[str]) -> int:
     arguments = parse(Arguments, argv, verb="bench")
     quiet(debug=arguments.debug)
     _check(arguments)
+    if arguments.page is not None:
+        _check_page(Path(arguments.page))
     from jaxcnn import benchmark
 
     if arguments.compare:
@@ -111,7 +122,9 @@ def main(argv: Sequence[str]) -> int:
         records = benchmark.read(arguments.record)
     else:
         records = _recorded(arguments)
-    if arguments.page:
+        if not records:
+            return 0  # of several processes the first one tells
+    if arguments.page is not None:
         page = benchmark.write_page(records, arguments.page)
         console(stderr=True).print(f"written: {page}", style="dim")
     fallen = benchmark.fallen(records, bounds)
@@ -134,15 +147,15 @@ def _recorded(arguments: Arguments) -> list[dict[str, Any]]:
     if arguments.record:
         _check_record(Path(arguments.record))
     records: list[dict[str, Any]] = []
-    try:
+
+    def stopped() -> str:
+        return f"stopped; {len(records)} records are in {arguments.record}" if arguments.record else "stopped"
+
+    with at_once(stopped):
         for found in measured(arguments):
             records += found
-            if arguments.record:
+            if arguments.record and found:
                 benchmark.append(arguments.record, found)
-    except KeyboardInterrupt:
-        kept = f"; {len(records)} are kept in {arguments.record}" if arguments.record and records else ""
-        console(stderr=True).print(f"jaxcnn: stopped after {len(records)} measurements{kept}")
-        raise
     return records
 
 
@@ -166,15 +179,17 @@ def _check(arguments: Arguments) -> None:
             raise ValueError(f"--{flag} is for {of}")
     if arguments.growth is not None:
         name, _ = sizes(arguments.growth)
-        if (name == "members") != (arguments.work == "ensemble"):
-            raise ValueError("--growth members=... is for `bench ensemble`, which grows by nothing else")
-        if arguments.peers:
+        if name != "members" and arguments.work == "ensemble":
+            raise ValueError(f"`bench ensemble` grows by --growth members=2,4,8 alone; got {name}")
+        if name == "members" and arguments.work != "ensemble":
+            raise ValueError("--growth members=... is for `bench ensemble`")
+        if arguments.peers is not None:
             raise ValueError("--growth and --peers: measure one at a time")
-    if arguments.peers:
+    if arguments.peers is not None:
         if arguments.roofline:
             raise ValueError("--roofline and --peers: measure one at a time")
         peers(arguments)
-    if arguments.work == "scale":
+    if arguments.devices is not None:
         different(f"--devices (={arguments.devices!r})", arguments.devices, "1,2,4")
     for flag, least in (("batch", 1), ("members", 2), ("steps", 1)):
         value = getattr(arguments, flag)
@@ -200,6 +215,16 @@ def _check_without_work(arguments: Arguments) -> None:
         )
 
 
+def _check_page(folder: Path) -> None:
+    """Tell before anything is measured where a page cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"--page (={folder}) must be a folder that can be written: {error.strerror or error}"
+        ) from error
+
+
 def _check_record(path: Path) -> None:
     """Tell before anything is measured where records cannot be kept."""
     from jaxcnn import benchmark
@@ -209,4 +234,7 @@ def _check_record(path: Path) -> None:
         raise ValueError(f"--record (={path}) {what}; expected a file, which records are added to")
     if path.exists():
         benchmark.read(path)  # raises where it holds something else
-    benchmark.append(path, [])
+    try:
+        benchmark.append(path, [])
+    except OSError as error:
+        raise ValueError(f"--record (={path}) cannot be written: {error.strerror or error}") from error

@@ -1,5 +1,7 @@
 """What `jaxcnn bench` prints: what was measured, and what became of it between two files."""
 
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,16 +47,31 @@ def show_peers(folder: Path, *, json: bool) -> int:
     found = []
     for name, peer in benchmark.PEERS.items():
         try:
-            told = {"python": str(benchmark.find_python(name, folder)), "make": None}
+            python = benchmark.find_python(name, folder)
+            told = {"python": str(python), "versions": _versions(python, peer.packages), "make": None}
         except benchmark.PeerError as error:
-            told = {"python": None, "make": str(error).partition(": ")[2]}
+            told = {"python": None, "versions": None, "make": str(error).partition(": ")[2]}
         found.append({"peer": name, "title": peer.title, **told})
     if json:
         emit_json({"environments": str(folder), "peers": found})
         return 0
-    rows = [(row["peer"], row["title"], row["python"] or f"none: {row['make']}") for row in found]
-    show_table(("Peer", "Library", "Environment"), rows)
+    rows = [
+        (row["peer"], row["title"], row["versions"] or "", row["python"] or f"none: {row['make']}") for row in found
+    ]
+    show_table(("Peer", "Library", "Versions", "Environment"), rows)
     return 0
+
+
+def _versions(python: Path, packages: Sequence[str]) -> str:
+    """Ask an environment what it holds of the packages that a peer needs."""
+    told = "print(*(f'{p} {version(p)}' for p in sys.argv[1:]), sep=', ')"
+    argv = [str(python), "-c", f"import sys; from importlib.metadata import version; {told}", *packages]
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"cannot be run: {getattr(error, 'strerror', None) or error}"
+    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+    return lines[-1] if lines else "cannot be run"
 
 
 def _speed(record: dict[str, Any]) -> str:

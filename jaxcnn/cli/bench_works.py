@@ -1,6 +1,8 @@
 """What `jaxcnn bench` measures, made of its arguments, in groups that are measured in turns."""
 
 import contextlib
+import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,13 +22,14 @@ TURN_OF_PEERS = 0.1
 
 def measured(arguments: "Arguments") -> Iterator[list[dict[str, Any]]]:
     """Measure what was asked for, a group at a time, and tell what is going on meanwhile."""
+    import jax
+
     from jaxcnn import benchmark, lowering
 
     _prepare(arguments)
     lowering.enable(arguments.lowering)
     told = console(stderr=True)
     if arguments.work == "startup":
-
 
         def turn(number: int, turns: int) -> None:
             told.print(f"{number}/{turns}  five processes, one after another", style="dim")
@@ -37,7 +40,7 @@ def measured(arguments: "Arguments") -> Iterator[list[dict[str, Any]]]:
         dtypes = ("float32", "bfloat16") if arguments.dtype == "float32" else (arguments.dtype,)
         yield benchmark.measure_peak(dtypes, seconds=arguments.seconds)[1]
         return
-    if arguments.peers:
+    if arguments.peers is not None:
         yield _beside_peers(arguments)
         return
     groups = _groups(arguments)
@@ -49,7 +52,8 @@ def measured(arguments: "Arguments") -> Iterator[list[dict[str, Any]]]:
         peak = benchmark.measure_peak((arguments.dtype,), seconds=min(arguments.seconds, 1.0))[0]
     for number, works in enumerate(groups, 1):
         told.print(f"{number}/{len(groups)}  {', '.join(works)}", style="dim")
-        yield benchmark.run(works, seconds=arguments.seconds, peak=peak, seed=arguments.seed)
+        found = benchmark.run(works, seconds=arguments.seconds, peak=peak, seed=arguments.seed)
+        yield found if jax.process_index() == 0 else []
 
 
 def sizes(text: str) -> tuple[str, list[int]]:
@@ -64,7 +68,7 @@ def different(flag: str, text: str, example: str) -> list[int]:
     """Read two different whole numbers or more."""
     numbers = [part.strip() for part in text.split(",")]
     if len(set(numbers)) < 2 or not all(part.isascii() and part.isdigit() and int(part) > 0 for part in numbers):
-        raise ValueError(f"{flag} must be two different whole numbers or more, such as {example}")
+        raise ValueError(f"{flag} must be at least two whole numbers, positive and different, such as {example}")
     return sorted({int(part) for part in numbers})
 
 
@@ -94,8 +98,12 @@ def _prepare(arguments: "Arguments") -> None:
     if arguments.dtype == "float64":
         jax.config.update("jax_enable_x64", True)
     if arguments.work == "scale":
+        from jaxcnn.training import distributed
+
+        if distributed.initialize(arguments.coordinator, arguments.processes, arguments.process) > 1:
+            return
         with contextlib.suppress(RuntimeError):  # a backend runs already, with the devices that it has
-            jax.config.update("jax_num_cpu_devices", max(different("--devices", arguments.devices, "1,2,4")))
+            jax.config.update("jax_num_cpu_devices", max(_counts(arguments)))
 
 
 def _groups(arguments: "Arguments") -> list[dict[str, Any]]:
@@ -136,7 +144,11 @@ def _training(arguments: "Arguments", *, devices: int | None = None, **changed: 
     module, facts, shape, batch = _network(arguments, **changed)
     mesh = None
     if devices is not None:
+        import jax
+
         mesh, facts = training.make_mesh(f"data={devices}"), {**facts, "devices": devices}
+        if jax.process_count() > 1:
+            facts["processes"] = jax.process_count()
         batch *= devices if arguments.weak else 1
     options = {} if arguments.steps is None else {"steps": arguments.steps}
     return benchmark.Training(
@@ -167,9 +179,32 @@ def _network_works(
     return {name: replace(work, growth=growth) for name, work in works.items()}
 
 
+def _counts(arguments: "Arguments") -> list[int]:
+    """Return how many devices are to share a batch."""
+    return different("--devices", arguments.devices or "1,2,4,8", "1,2,4")
+
+
 def _scaling(arguments: "Arguments") -> dict[str, Any]:
-    """Return the same training on more and more devices."""
-    counts = different("--devices", arguments.devices, "1,2,4")
+    """Return the same training on more and more devices; on all of them, where several processes share them."""
+    import jax
+
+    counts = _counts(arguments)
+    if jax.process_count() > 1:
+        if arguments.devices is not None:
+            raise ValueError("--devices is for one process: several take all their devices")
+        counts = [jax.device_count()]
+    elif arguments.devices is None:
+        counts = [count for count in counts if count <= jax.device_count()]
+    batch, least = arguments.batch or 128, math.lcm(*counts)
+    if not arguments.weak and batch % least:
+        raise ValueError(
+            f"--batch (={batch}) must be divisible by every number of devices, {', '.join(map(str, counts))}: take "
+            f"{least * max(1, batch // least)}, or --weak for {batch} images on every device"
+        )
+    cores = os.cpu_count() or 1
+    if jax.devices()[0].platform == "cpu" and max(counts) > cores:
+        told = f"note: this machine's {cores} cores are divided into as many as {max(counts)} devices: none is added"
+        console(stderr=True).print(told, style="yellow")
     return {
         f"{count} device{'s' if count > 1 else ''}": _training(arguments, devices=count).scan("scale")
         for count in counts

@@ -53,6 +53,10 @@ def _run(argv: list[str]) -> int:
             return 0
         if argv[0] not in VERBS:
             raise ValueError(unknown("command", argv[0], VERBS))
+        if "--json" in argv:
+            from jaxcnn.cli.output import reserve_stdout
+
+            reserve_stdout()
         code = importlib.import_module(f"jaxcnn.cli.{argv[0]}").main(argv[1:])
         sys.stdout.flush()  # here, where a closed pipe is caught
         return code

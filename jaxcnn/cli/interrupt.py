@@ -52,9 +52,19 @@ def after_saving() -> Iterator[Stop]:
 
 
 @contextlib.contextmanager
-def at_once() -> Iterator[None]:
-    """End the process when a signal comes, also in the middle of a compilation."""
-    with _handled(CODES, _end):
+def at_once(told: Callable[[], str] | None = None) -> Iterator[None]:
+    """End the process when a signal comes, also in the middle of a compilation.
+
+    Args:
+        told: What to say before.
+    """
+
+    def end(number: int) -> None:
+        if told is not None:
+            os.write(2, f"\njaxcnn: {told()}\n".encode())
+        _end(number)
+
+    with _handled(CODES, end):
         yield
 
 

@@ -37,6 +37,19 @@ def console(*, stderr: bool = False) -> Console:
     return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=10_000, no_color=True)
 
 
+def reserve_stdout() -> None:
+    """Keep standard output for the JSON document: what libraries print goes to standard error.
+
+    Some print from compiled code (Gloo tells of its connections), which Python cannot redirect.
+    """
+    if sys.stdout is not sys.__stdout__ or sys.stdout.fileno() != 1:
+        return  # a test's, or a notebook's
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = os.fdopen(kept, "w")
+
+
 def emit_json(value: Any) -> None:
     """Print one JSON document; NaN and infinity, which JSON lacks, become null."""
     print(json.dumps(_strict(value), indent=2))

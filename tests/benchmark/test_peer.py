@@ -124,6 +124,30 @@ def test_a_peer_that_fails_is_told_by_its_error(environments: Path) -> None:
         started(["linen"], environments, setting()).__enter__()
 
 
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("echo noise; cat > /dev/null", "linen answered 'noise', which is no answer"),
+        ("echo '[]'; cat > /dev/null", r"linen answered '\[\]', which is no answer"),
+        ("echo '{}'; cat > /dev/null", "linen answered {}, not that it is ready"),
+        ("sleep 60", "linen failed"),
+    ],
+)
+def test_another_program_is_not_taken_for_a_peer(
+    environments: Path, monkeypatch: pytest.MonkeyPatch, script: str, told: str
+) -> None:
+    monkeypatch.setattr(peer, "LONGEST_START", 0.5)
+    (environments / "flax" / "bin" / "python").write_text(f"#!/bin/sh\n{script}\n")
+    with pytest.raises(benchmark.PeerError, match=told):
+        started(["linen"], environments, setting()).__enter__()
+
+
+def test_an_interpreter_that_cannot_be_run_is_told(environments: Path) -> None:
+    (environments / "flax" / "bin" / "python").chmod(0o644)
+    with pytest.raises(benchmark.PeerError, match=r"linen cannot be started: .*bin/python: Permission denied"):
+        started(["linen"], environments, setting()).__enter__()
+
+
 def test_an_environment_that_is_missing_is_told_with_the_commands_that_make_it(tmp_path: Path) -> None:
     with pytest.raises(benchmark.PeerError, match=r"keras needs an environment: python -m venv .*keras && .* keras"):
         benchmark.find_python("keras", tmp_path)

@@ -33,6 +33,25 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert second["seed"] == 3
 
 
+def test_a_record_begins_a_line_of_its_own(tmp_path: Path) -> None:
+    """After a file whose last line was not ended."""
+    file = tmp_path / "records.jsonl"
+    benchmark.append(file, [made()])
+    file.write_text(file.read_text().rstrip())
+    benchmark.append(file, [made("other")])
+    assert [record["work"]["name"] for record in benchmark.read(file)] == ["nap", "other"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("seconds", None), ("seconds", {"median": "x"}), ("ratios", []), ("costs", 1)]
+)
+def test_a_damaged_record_is_told_with_its_line(tmp_path: Path, name: str, value: object) -> None:
+    file = tmp_path / "records.jsonl"
+    file.write_text(json.dumps({**made(), name: value}) + "\n")
+    with pytest.raises(ValueError, match=rf"records\.jsonl, line 1: `{name}` must"):
+        benchmark.read(file)
+
+
 def test_the_environment_names_what_speed_depends_on() -> None:
     facts = made()["environment"]
     assert {"packages", "device", "flags", "commit", "command", "lowering", "cpu"} <= set(facts)

@@ -1,6 +1,7 @@
 """`jaxcnn bench`: what it prints and records, and how it refuses."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from jaxcnn import benchmark
 
+COMMAND = (sys.executable, "-c", "import sys; from jaxcnn.cli import main; sys.exit(main())")
 QUICK = ("--seconds", "0.01", "--batch", "1")
 
 
@@ -104,12 +106,15 @@ def test_a_gate_reads_records_that_are_there(command, tmp_path: Path) -> None:
         ("bench conv --only nothing", "--only (='nothing'): no case of `bench conv` has this in its name"),
         ("bench conv --growth batch=1,2", "--growth is for `bench infer` and `bench train`"),
         ("bench infer linear --growth batches=1,2", "unknown size of --growth 'batches': did you mean 'batch'?"),
-        ("bench infer linear --growth batch=1", "--growth (='batch=1') must be two different whole numbers or more"),
+        (
+            "bench infer linear --growth batch=1",
+            "--growth (='batch=1') must be at least two whole numbers, positive and different",
+        ),
         (
             "bench infer linear --growth batch=1,x",
-            "--growth (='batch=1,x') must be two different whole numbers or more",
+            "--growth (='batch=1,x') must be at least two whole numbers, positive and different",
         ),
-        ("bench infer linear --growth batch=4,4", "--growth (='batch=4,4') must be two different whole numbers"),
+        ("bench infer linear --growth batch=4,4", "--growth (='batch=4,4') must be at least two whole numbers"),
         ("bench infer linear --only x", "--only is for `bench conv` and `bench pool`"),
         ("bench infer linear --model.name mlp", "--model.name (=mlp): name the model after the work"),
         ("bench --compare a b --gate g", "--compare stands alone: a gate is for what is measured"),
@@ -145,9 +150,12 @@ def test_wrong_requests_are_told_in_one_line(command, argv: str, message: str) -
         (("train", "lenet5", "--peers", "torch", "--environments", "nowhere"), "python -m venv nowhere/torch"),
         (("train", "lenet5", "--weak"), "--weak is for `bench scale`"),
         (("infer", "lenet5", "--steps", "2"), "--steps is for"),
-        (("scale", "lenet5", "--devices", "1"), "--devices (='1') must be two different whole numbers or more"),
-        (("train", "lenet5", "--growth", "members=1,2"), "is for `bench ensemble`"),
-        (("ensemble", "lenet5", "--growth", "batch=1,2"), "is for `bench ensemble`, which grows by nothing else"),
+        (("scale", "lenet5", "--devices", "1"), "--devices (='1') must be at least two whole numbers, positive"),
+        (("train", "lenet5", "--growth", "members=1,2"), "--growth members=... is for `bench ensemble`"),
+        (("ensemble", "lenet5", "--growth", "batch=1,2"), "grows by --growth members=2,4,8 alone; got batch"),
+        (("infer", "lenet5", "--peers", ""), "unknown peer ''"),
+        (("infer", "lenet5", "--devices", "1,2"), "--devices is for `bench scale`"),
+        (("conv", "--page", "/proc/page"), "--page (=/proc/page) must be a folder that can be written: No such file"),
         (("--compare", "one.jsonl"), "--compare takes two files of records, A B; got 1"),
         (("--page", "folder"), "nothing to do"),
     ],
@@ -173,10 +181,11 @@ def test_a_page_is_written_of_records(command, tmp_path: Path) -> None:
 
 def test_training_on_more_and_more_devices() -> None:
     """A CPU is divided into as many; each takes its share of the same batch, or a batch of its own."""
-    start = [sys.executable, "-c", "import sys; from jaxcnn.cli import main; sys.exit(main())"]
     argv = ("bench", "scale", "linear", "--input", "8x8x1", "--seconds", "0.01", "--json", "--batch", "8")
     for flags, batches in (((), [8, 8, 8]), (("--weak",), [8, 16, 64])):
-        done = subprocess.run([*start, *argv, "--devices", "1,2,8", *flags], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [*COMMAND, *argv, "--devices", "1,2,8", *flags], capture_output=True, text=True, check=True
+        )
         records = json.loads(done.stdout)["records"]
         assert [record["work"]["devices"] for record in records] == [1, 2, 8]
         assert [record["work"]["batch"] for record in records] == batches
@@ -190,3 +199,29 @@ def test_peers_are_listed_with_the_commands_that_make_their_environments(command
     assert code == 0
     assert [row["peer"] for row in found] == list(benchmark.PEERS)
     assert all(row["python"] is None and row["make"].startswith("python -m venv") for row in found)
+
+
+def test_a_batch_that_not_all_devices_can_share_is_refused() -> None:
+    done = subprocess.run(
+        [*COMMAND, "bench", "scale", "linear", "--batch", "20"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    told = "--batch (=20) must be divisible by every number of devices, 1, 2, 4, 8: take 16, or --weak for 20 images"
+    assert told in done.stderr
+
+
+def test_several_processes_share_each_batch_and_the_first_one_tells() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    argv = (*COMMAND, "bench", "scale", "linear", "--input", "8x8x1", "--seconds", "0.01", "--json", "--batch", "8")
+    flags = ("--coordinator", address, "--processes", "2", "--process")
+    started = [
+        subprocess.Popen((*argv, *flags, str(number)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for number in range(2)
+    ]
+    (first, said), (second, _) = (process.communicate(timeout=120) for process in started)
+    assert [process.returncode for process in started] == [0, 0], said
+    (record,) = json.loads(first)["records"]
+    assert (record["work"]["devices"], record["work"]["processes"], record["work"]["batch"]) == (2, 2, 8)
+    assert second == ""
