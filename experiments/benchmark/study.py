@@ -78,7 +78,7 @@ def main(arguments: Arguments) -> None:
 
 def measure(command: str, file: Path, arguments: Arguments) -> None:
     """Run a command, unless the file holds its records."""
-    asked = ["bench", *shlex.split(command), "--seconds", f"{arguments.seconds:g}", "--record", str(file)]
+    asked = ["bench", *shlex.split(command), "--seconds", f"{arguments.seconds:g}", "--record", file.name]
     told = " ".join(asked[: asked.index("--record")])
     if file.exists() and any(
         record["environment"]["command"].startswith(f"jaxcnn {told} ") for record in benchmark.read(file)
@@ -87,7 +87,7 @@ def measure(command: str, file: Path, arguments: Arguments) -> None:
     if "--peers" in asked and arguments.environments:
         asked += ["--environments", arguments.environments]
     start = time.perf_counter()
-    subprocess.run(["jaxcnn", *asked], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["jaxcnn", *asked], check=True, stdout=subprocess.DEVNULL, cwd=HERE)
     print(f"{time.perf_counter() - start:4.0f} s  jaxcnn {told}", flush=True)
 
 
