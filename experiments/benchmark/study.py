@@ -8,6 +8,7 @@ ends: the script can be stopped and started again. The second run repeats the co
 """
 
 import json
+import math
 import shlex
 import subprocess
 import time
@@ -92,8 +93,8 @@ def measure(command: str, file: Path, arguments: Arguments) -> None:
 
 
 def agreement(first: list[dict], second: list[dict]) -> dict:
-    """Compare the ratios that both runs hold."""
-    one, other = benchmark.ratios_of(first), benchmark.ratios_of(second)
+    """Compare the ratios that both runs hold: each command's first work against the others of its turns."""
+    one, other = (benchmark.ratios_of(_first_of_each(records)) for records in (first, second))
     rows = [
         {
             "ratio": name,
@@ -107,8 +108,16 @@ def agreement(first: list[dict], second: list[dict]) -> dict:
     return {
         "commands": [f"jaxcnn bench {command}" for command in RATIOS],
         "overlap": sum(row["overlap"] for row in rows) / len(rows),
+        "farthest": max(abs(math.log(row["first"][0] / row["second"][0])) for row in rows),
         "rows": rows,
     }
+
+
+def _first_of_each(records: list[dict]) -> list[dict]:
+    found: dict[str, dict] = {}
+    for record in records:
+        found.setdefault(record["environment"]["command"], record)
+    return list(found.values())
 
 
 def peers_table(records: list[dict]) -> str:
