@@ -1,5 +1,6 @@
 """A page of results: every measurement under the command that made it, and figures."""
 
+import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,8 @@ def write_page(records: Sequence[Record], folder: str | Path) -> Path:
         >>> "| nap | 500 ms" in page.read_text()
         True
     """
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise ImportError("figures need matplotlib: pip install 'jaxcnn[experiments]'") from error
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError("figures need matplotlib: pip install 'jaxcnn[experiments]'")
     if not records:
         raise ValueError("there are no records to write a page of")
     folder = Path(folder)

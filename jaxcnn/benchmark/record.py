@@ -11,7 +11,7 @@ Schema 1. A record is an object of these keys:
 | `peer` | of a peer's process: `packages`, `threads`, `device`, `peak_rss_bytes` ...; null where it is jaxcnn |
 | `growth` | the fact of `work` that is varied, where it is one of a row of sizes; else null |
 | `seconds` | of one call: `{"median", "q1", "q3", "n"}` |
-| `samples_s` | all measurements, in the order in which they were taken |
+| `samples_s` | all measurements, in the order in which they were taken, to six digits |
 | `calls`, `warmup`, `notes` | calls in a measurement, calls before the first one, and what is to be told of them |
 | `rates` | what a second of it does: `{"images_per_s": {"median", "q1", "q3", "n"}, ...}` |
 | `stages` | `trace_s`, `lower_s`, `compile_s`, `first_s`; null where there are none |
@@ -91,7 +91,7 @@ def make_record(
         "peer": None if peer is None else dict(peer),
         "growth": growth,
         "seconds": quantity(samples.seconds),
-        "samples_s": list(samples.seconds),
+        "samples_s": [float(f"{seconds:.6g}") for seconds in samples.seconds],
         "calls": samples.calls,
         "warmup": samples.warmup,
         "notes": samples.notes,
