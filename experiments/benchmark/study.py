@@ -1,10 +1,11 @@
 """The suite of benchmarks on one machine, twice, beside every peer: records, page, figures, and what two runs agree on.
 
-    python experiments/benchmark/study.py --environments DIR             # both runs, about 40 minutes on 2 cores
+    python experiments/benchmark/study.py --environments DIR             # both runs, about 90 minutes on 2 cores
     python experiments/benchmark/study.py --summarise                    # page and summary of what is recorded
 
 `jaxcnn bench peers` tells how the environments in DIR are made. Each command's records go into `run1.jsonl` as it
-ends: the script can be stopped and started again. The second run repeats the commands that give ratios.
+ends: the script can be stopped and started again. The second run repeats the commands that give ratios. Those
+measure by several processes, one after another, and give intervals over them: see `--starts`.
 """
 
 import json
@@ -57,6 +58,8 @@ class Arguments:
     """Folder of the peers' environments (default: that of `jaxcnn bench`)."""
     seconds: float = 1.0
     """For each work, about."""
+    starts: int = 4
+    """Of the commands that give ratios."""
     summarise: bool = False
     """Measure nothing."""
 
@@ -79,7 +82,8 @@ def main(arguments: Arguments) -> None:
 
 def measure(command: str, file: Path, arguments: Arguments) -> None:
     """Run a command, unless the file holds its records."""
-    asked = ["bench", *shlex.split(command), "--seconds", f"{arguments.seconds:g}", "--record", file.name]
+    starts = ["--starts", str(arguments.starts)] if command in RATIOS else []
+    asked = ["bench", *shlex.split(command), "--seconds", f"{arguments.seconds:g}", *starts, "--record", file.name]
     told = " ".join(asked[: asked.index("--record")])
     if file.exists() and any(
         record["environment"]["command"].startswith(f"jaxcnn {told} ") for record in benchmark.read(file)

@@ -12,12 +12,23 @@ from jaxcnn.benchmark.peak import measure_peak
 from jaxcnn.benchmark.peer import PEERS, PeerError, find_python, peer_works, running
 from jaxcnn.benchmark.record import append, environment, make_record, read
 from jaxcnn.benchmark.roofline import Peak, place
+from jaxcnn.benchmark.starts import StartError, Starts, merge, without
 from jaxcnn.benchmark.startup import measure_startup
-from jaxcnn.benchmark.statistics import Drift, Ratio, drift, quantity, ratio
+from jaxcnn.benchmark.statistics import (
+    LEAST_STARTS,
+    Drift,
+    Ratio,
+    drift,
+    quantity,
+    ratio,
+    ratio_between_starts,
+    ratio_over_starts,
+)
 from jaxcnn.benchmark.timing import Samples, Stages, alternate, compile_stages, measure
 from jaxcnn.benchmark.works import Work, run
 
 __all__ = [
+    "LEAST_STARTS",
     "PEERS",
     "Drift",
     "Growth",
@@ -26,6 +37,8 @@ __all__ = [
     "Ratio",
     "Samples",
     "Stages",
+    "StartError",
+    "Starts",
     "Training",
     "Work",
     "alternate",
@@ -48,12 +61,15 @@ __all__ = [
     "measure",
     "measure_peak",
     "measure_startup",
+    "merge",
     "parameters",
     "peer_works",
     "place",
     "pools",
     "quantity",
     "ratio",
+    "ratio_between_starts",
+    "ratio_over_starts",
     "ratios_of",
     "read",
     "read_bounds",
@@ -61,5 +77,6 @@ __all__ = [
     "running",
     "time_text",
     "title",
+    "without",
     "write_page",
 ]

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxcnn.benchmark.statistics import LEAST, Ratio, ratio
+import numpy as np
+
+from jaxcnn.benchmark.statistics import LEAST, LEAST_STARTS, Ratio, ratio, ratio_between_starts
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ def _word(key: str, value: Any) -> str:
 def compare(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> tuple[list[Row], list[str]]:
     """Compare every work that two files of records hold; all measurements of a work in a file count together.
 
+    Where both files hold at least three starts of a work, it is the starts that are compared: see
+    `ratio_between_starts`.
+
     Args:
         one: Records before.
         other: Records after.
@@ -73,20 +78,27 @@ def compare(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]
         (times, device), (later, other_device) = before[name], after[name]
         if device != other_device:
             left.append(f"{name}: on {device} and on {other_device}")
-        elif min(len(times), len(later)) < LEAST:
-            left.append(f"{name}: {len(times)} and {len(later)} measurements; a ratio needs {LEAST} of each")
+        elif min(len(times), len(later)) >= LEAST_STARTS:
+            rows.append(Row(name, ratio_between_starts(*([float(np.median(s)) for s in x] for x in (later, times)))))
+        elif min(sum(map(len, times)), sum(map(len, later))) < LEAST:
+            counts = " and ".join(str(sum(map(len, x))) for x in (times, later))
+            left.append(f"{name}: {counts} measurements; a ratio needs {LEAST} of each")
         else:
-            rows.append(Row(name, ratio(later, times, paired=False)))
+            rows.append(Row(name, ratio(*(np.concatenate(x).tolist() for x in (later, times)), paired=False)))
     return rows, left
 
 
-def _by_title(records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[float], Any]]:
-    found: dict[str, tuple[list[float], Any]] = {}
+def _by_title(records: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[list[float]], Any]]:
+    """Return each work's times, by start, and its device."""
+    found: dict[str, tuple[list[list[float]], Any]] = {}
     for record in records:
         device = record.get("environment", {}).get("device")
         kind = device.get("kind") if isinstance(device, dict) else device
         times, _ = found.setdefault(title(record), ([], kind))
-        times.extend(record["samples_s"])
+        left = list(record["samples_s"])
+        for count in record.get("starts", [len(left)]):
+            times.append(left[:count])
+            left = left[count:]
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from jaxcnn.benchmark.compare import title
 from jaxcnn.benchmark.figures import draw_growth, draw_peers, draw_roofline
 from jaxcnn.benchmark.growth import growth_of
+from jaxcnn.benchmark.starts import without
 
 Record = Mapping[str, Any]
 UNITS = (("s", 1.0), ("ms", 1e3), ("us", 1e6))
@@ -74,14 +75,8 @@ def by_command(records: Sequence[Record]) -> dict[str, list[Record]]:
 
 
 def _command(record: Record) -> str:
-    words, kept = record["environment"].get("command", "").split(), []
-    while words:
-        word = words.pop(0)
-        if word in ("--record", "--page", "--environments"):
-            words = words[1:]
-        elif not word.startswith(("--record=", "--page=", "--environments=")):
-            kept.append(word)
-    return " ".join(kept)
+    words = record["environment"].get("command", "").split()
+    return " ".join(without(words, ("--record", "--page", "--environments")))
 
 
 def _about(record: Record) -> list[str]:
@@ -91,7 +86,8 @@ def _about(record: Record) -> list[str]:
     return [
         f"{device['count']} x {device['kind']} ({cpu['model'] or told['platform']}, {told['cpus']} cores); {versions}; "
         f"Python {told['python']}; convolutions by {told['lowering']['tier']}. Times are medians with quartiles; "
-        "ratios are of turns, with bootstrap intervals of 95 %; a ratio whose interval holds 1 is marked by ?.",
+        "ratios are of turns, with intervals of 95 %: over the starts where there were several (Student's), else over "
+        "turns (bootstrap). A ratio whose interval holds 1 is marked by ?.",
     ]
 
 

@@ -12,6 +12,7 @@ Schema 1. A record is an object of these keys:
 | `growth` | the fact of `work` that is varied, where it is one of a row of sizes; else null |
 | `seconds` | of one call: `{"median", "q1", "q3", "n"}` |
 | `samples_s` | all measurements, in the order in which they were taken, to six digits |
+| `starts` | how many of them are of each process that was started for it, in order |
 | `calls`, `warmup`, `notes` | calls in a measurement, calls before the first one, and what is to be told of them |
 | `rates` | what a second of it does: `{"images_per_s": {"median", "q1", "q3", "n"}, ...}` |
 | `stages` | `trace_s`, `lower_s`, `compile_s`, `first_s`; null where there are none |
@@ -92,6 +93,7 @@ def make_record(
         "growth": growth,
         "seconds": quantity(samples.seconds),
         "samples_s": [float(f"{seconds:.6g}") for seconds in samples.seconds],
+        "starts": [len(samples.seconds)],
         "calls": samples.calls,
         "warmup": samples.warmup,
         "notes": samples.notes,
@@ -205,6 +207,9 @@ def _checked(line: str, where: str) -> dict[str, Any]:
         raise ValueError(f"{where}: `work` must be an object with a `name`; got {work!r}")
     if not isinstance(times, list) or not times or not all(type(t) in (int, float) and 0 < t < 1e9 for t in times):
         raise ValueError(f"{where}: `samples_s` must be positive numbers, at least one")
+    starts = record.setdefault("starts", [len(times)])
+    if not isinstance(starts, list) or not all(type(n) is int and n > 0 for n in starts) or sum(starts) != len(times):
+        raise ValueError(f"{where}: `starts` must be counts whose sum is that of `samples_s`, {len(times)}")
     if not _is_quantity(record.get("seconds")):
         raise ValueError(
             f"{where}: `seconds` must hold the numbers median, q1, q3 and n; got {record.get('seconds')!r}"

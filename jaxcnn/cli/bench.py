@@ -36,6 +36,8 @@ _ONLY = {
     **dict.fromkeys(("weak", "devices", "coordinator", "processes", "process"), ("scale",)),
 }
 """Flags that are for some works alone."""
+_NOT_OF_A_START = ("--starts", "--record", "--page", "--gate")
+"""Flags that are for what several starts measured together."""
 _HINT = ""
 
 
@@ -45,7 +47,8 @@ class Arguments(Common):
     Compilation is kept apart, results are waited for, warm-up goes on until it is steady, and what is compared is
     measured in turns.
 
-    A ratio has a bootstrap interval of 95 %; where it holds 1 no difference is claimed.
+    A ratio has an interval of 95 %, over the turns of one process or, with --starts, over processes; where it holds 1
+    no difference is claimed.
     """
 
     work: Annotated[Positional[str | None], arg(metavar="[WORK]", help_behavior_hint=_HINT)] = None
@@ -85,6 +88,9 @@ class Arguments(Common):
     """Folder of the peers' virtual environments (default: peers, in jaxcnn's cache)."""
     seconds: float = 2.0
     """How long to measure each work, about; warm-up and compilation come on top."""
+    starts: int = 1
+    """Measure all of it by so many processes, started one after another, and take ratios' intervals over the starts: a
+    process keeps what it began with, and two may differ by a tenth. One, or three and more."""
     roofline: Flag = False
     """Measure the device's peaks first, and tell how near each work comes."""
     record: Annotated[str | None, arg(metavar="FILE", help_behavior_hint=_HINT)] = None
@@ -121,7 +127,7 @@ def main(argv: Sequence[str]) -> int:
         assert arguments.record is not None
         records = benchmark.read(arguments.record)
     else:
-        records = _recorded(arguments)
+        records = _recorded(arguments) if arguments.starts == 1 else _recorded_by_starts(arguments, argv)
         if not records:
             return 0  # of several processes the first one tells
     if arguments.page is not None:
@@ -159,6 +165,28 @@ def _recorded(arguments: Arguments) -> list[dict[str, Any]]:
     return records
 
 
+def _recorded_by_starts(arguments: Arguments, argv: Sequence[str]) -> list[dict[str, Any]]:
+    """Measure by processes started one after another, and keep what all of them measured."""
+    from jaxcnn import benchmark
+
+    if arguments.record:
+        _check_record(Path(arguments.record))
+    asked = benchmark.without([word for word in argv if word != "--json"], _NOT_OF_A_START)
+    starts, told = benchmark.Starts(["bench", *asked]), console(stderr=True)
+
+    def stopped() -> str:
+        starts.kill()
+        return "stopped; nothing is recorded before the last start has ended"
+
+    with at_once(stopped):
+        records = starts.run(
+            arguments.starts, told=lambda number: told.print(f"start {number} of {arguments.starts}", style="bold")
+        )
+    if arguments.record:
+        benchmark.append(arguments.record, records)
+    return records
+
+
 def _check(arguments: Arguments) -> None:
     """Refuse what does not go together, before anything is measured."""
     if arguments.work is None:
@@ -191,6 +219,8 @@ def _check(arguments: Arguments) -> None:
         peers(arguments)
     if arguments.devices is not None:
         different(f"--devices (={arguments.devices!r})", arguments.devices, "1,2,4")
+    if arguments.starts != 1:
+        _check_starts(arguments)
     for flag, least in (("batch", 1), ("members", 2), ("steps", 1)):
         value = getattr(arguments, flag)
         if value is not None and value < least:
@@ -199,6 +229,18 @@ def _check(arguments: Arguments) -> None:
         raise ValueError(f"--seconds (={arguments.seconds:g}) must be a positive number, under 3600")
     if not 0 <= arguments.seed < 2**32:
         raise ValueError(f"--seed (={arguments.seed}) must be from 0 to 2**32 - 1")
+
+
+def _check_starts(arguments: Arguments) -> None:
+    """Refuse several starts where nothing can be said of them."""
+    from jaxcnn.benchmark import LEAST_STARTS
+
+    if arguments.starts < LEAST_STARTS:
+        raise ValueError(f"--starts (={arguments.starts}) must be 1, or at least {LEAST_STARTS}")
+    if arguments.work in ("startup", "peers"):
+        raise ValueError(f"--starts is not for `bench {arguments.work}`")
+    if arguments.coordinator or arguments.processes:
+        raise ValueError("--starts is for one process; several are started by whoever starts them")
 
 
 def _check_without_work(arguments: Arguments) -> None:

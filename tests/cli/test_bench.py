@@ -43,6 +43,26 @@ def test_one_document_with_ratios_and_a_gate(command, tmp_path: Path) -> None:
     assert "gate: epoch scan linear" in err
 
 
+def test_starts_are_processes_of_their_own_and_one_record(command, tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    argv = ("bench", "epoch", "linear", "--input", "8x8x1", *QUICK, "--starts=3", "--record", str(file))
+    code, out, err = command(*argv)
+    assert code == 0
+    assert "nnx.jit" in out
+    assert [f"start {k} of 3" in err for k in (1, 2, 3, 4)] == [True, True, True, False]
+    records = benchmark.read(file)
+    assert [record["work"]["way"] for record in records] == ["scan", "loop", "nnx.jit"]
+    assert all(len(record["starts"]) == 3 and record["seconds"]["n"] >= 21 for record in records)
+    assert {record["environment"]["command"] for record in records} == {benchmark.environment()["command"]}
+
+
+def test_a_start_that_fails_says_why(command, tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    code, out, err = command("bench", "pool", "--only", "nothing", "--starts", "3", "--record", str(file))
+    assert (code, out, file.read_text()) == (1, "", "")
+    assert "start 1 of 3 ended with 2; its own words are above" in err
+
+
 def test_growth_is_measured_at_every_size(command) -> None:
     argv = ("bench", "infer", "linear", "--seconds", "0.01", "--json", "--growth")
     code, out, _ = command(*argv, "side=8,4,16")
@@ -158,6 +178,9 @@ def test_wrong_requests_are_told_in_one_line(command, argv: str, message: str) -
         (("conv", "--page", "/proc/page"), "--page (=/proc/page) must be a folder that can be written: No such file"),
         (("--compare", "one.jsonl"), "--compare takes two files of records, A B; got 1"),
         (("--page", "folder"), "nothing to do"),
+        (("conv", "--starts", "2"), "--starts (=2) must be 1, or at least 3"),
+        (("startup", "--starts", "3"), "--starts is not for `bench startup`"),
+        (("scale", "mlp", "--starts", "3", "--processes", "2"), "--starts is for one process"),
     ],
 )
 def test_what_does_not_go_together_is_refused(command, argv: tuple[str, ...], told: str) -> None:
