@@ -9,9 +9,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _SUBMODULES = (
-    "analysis", "api", "config", "data", "equivariance", "functional", "lowering", "models", "nn", "runs", "training",
+    "analysis", "api", "benchmark", "config", "data", "equivariance", "explain", "functional", "lowering", "models",
+    "nn", "runs", "training",
 )  # fmt: skip
-_FROM = {"evaluate": "jaxcnn.api", "fit": "jaxcnn.api", "load": "jaxcnn.api"}
+_FROM = {"evaluate": "jaxcnn.api", "fit": "jaxcnn.api", "fit_members": "jaxcnn.api", "load": "jaxcnn.api"}
 
 __all__ = ["__version__", *_SUBMODULES, *_FROM]  # pyright: ignore[reportUnsupportedDunderAll]
 

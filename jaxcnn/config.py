@@ -182,6 +182,9 @@ class OptimConfig:
     """Steps between two pulls of slow parameters towards the fast ones, which start anew from there (0: off)."""
     lookahead_share: float = 0.5
     """How far the slow parameters are pulled."""
+    rates: tuple[str, ...] = ()
+    """Layers whose learning rate is multiplied, as PATTERN=FACTOR such as */bias=64; by PATTERN=FACTOR@EPOCHS they stay
+    as they are after so many."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +226,10 @@ class Config:
     """Layers, by name or pattern such as head/*, that are drawn anew all the same."""
     freeze: tuple[str, ...] = ()
     """Layers, by name or pattern such as stage1/*, that training leaves as they are, statistics included."""
+    whiten: str | None = None
+    """Layer, by name, whose kernel begins as the one that whitens patches of training images."""
+    views: Literal["one", "mirror", "crops"] = "one"
+    """What validation and test average logits over: the image; and its mirror image; and both moved by a pixel."""
     epochs: int = 10
     """Passes over the training set."""
     batch: int = 128

@@ -23,13 +23,15 @@ MAY_IMPORT = {
     "data": set(),
     "training": {"functional", "nn", "data"},
     "runs": {"nn", "data", "training"},
+    "explain": {"analysis", "equivariance"},  # which take a function's layers apart
     "report": set(),
     "presets": set(),
+    "space": set(),
     "benchmark": {"analysis", "functional", "lowering", "nn", "runs", "training"},
-    "api": {"data", "equivariance", "functional", "models", "nn", "runs", "training"},
+    "api": {"data", "equivariance", "functional", "models", "nn", "runs", "space", "training"},
     "cli": {
         "analysis", "api", "benchmark", "data", "equivariance", "functional", "lowering", "models", "nn", "presets",
-        "report", "runs", "training",
+        "report", "runs", "space", "training",
     },
 }  # fmt: skip
 # Libraries that only these packages may import.

@@ -1,6 +1,22 @@
-"""The Python door: train a network, load it, evaluate it."""
+"""The Python door: train networks, load them, evaluate them."""
 
 from jaxcnn.api.fit import Finished, Halted, Searching, Started, fit, fit_events
+from jaxcnn.api.fit_members import MemberEnded, MembersEpoch, Planned, fit_members, fit_members_events
 from jaxcnn.api.load import Loaded, evaluate, load
 
-__all__ = ["Finished", "Halted", "Loaded", "Searching", "Started", "evaluate", "fit", "fit_events", "load"]
+__all__ = [
+    "Finished",
+    "Halted",
+    "Loaded",
+    "MemberEnded",
+    "MembersEpoch",
+    "Planned",
+    "Searching",
+    "Started",
+    "evaluate",
+    "fit",
+    "fit_events",
+    "fit_members",
+    "fit_members_events",
+    "load",
+]

@@ -26,6 +26,8 @@ class Course(NamedTuple):
     dataset: datasets.Dataset
     monitor: str
     """The validation metric whose value chooses the best epoch."""
+    key: jax.Array
+    """Draws the order of the data, the augmentation and the dropout."""
     begin: Callable[[], training.TrainState]
     """Makes the state before the first step."""
     schedule: Callable[[int], Any]
@@ -89,6 +91,7 @@ def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment
     optimizer = training.make_optimizer(
         config.optim, steps_per_epoch=steps, epochs=config.epochs, frozen=problem.frozen
     )
+    jax.eval_shape(optimizer.init, problem.params)  # tells of rates that name no layer
     change = _augment(config, dataset, augment)
     train_steps = training.make_train_steps(
         problem.apply, optimizer, problem.loss, metrics=problem.metrics, prepare=dataset.preprocessing,
@@ -107,6 +110,7 @@ def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment
         config,
         dataset,
         problem.monitor,
+        key,
         begin,
         jax.jit(training.make_schedule(config.optim, steps_per_epoch=steps, epochs=config.epochs)),
         train_steps,

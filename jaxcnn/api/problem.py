@@ -15,6 +15,7 @@ from jaxcnn import data as datasets
 from jaxcnn import models, nn, training
 from jaxcnn.config import Config, DataConfig, ModelConfig
 from jaxcnn.runs import Run
+from jaxcnn.training.whitening import MOST_IMAGES
 
 Measure = Callable[[Any, Any], Any]
 """A loss or a metric: a pure function of (outputs, targets)."""
@@ -63,6 +64,9 @@ def pose(
     module = make_module(config, None if isinstance(model, str) else model, dataset.input_shape, outputs)
     nn.freeze(module, config.freeze)
     apply, params, statistics = nn.split(module)
+    apply = training.with_views(apply, config.views)
+    if config.whiten is not None:
+        params = _whitened(params, config.whiten, dataset)
     frozen = nn.select(params, config.freeze)
     if all(jax.tree.leaves(frozen)):
         raise ValueError(f"`freeze` (={' '.join(config.freeze)}) leaves no parameter to train")
@@ -77,6 +81,18 @@ def pose(
             )
     monitor = "accuracy" if "accuracy" in metrics else "loss"
     return Problem(apply, params, statistics, frozen, loss, metrics, details, monitor)
+
+
+def _whitened(params: Any, layer: str, dataset: datasets.Dataset) -> Any:
+    """Return parameters with the kernel of one layer drawn from the training images."""
+    chosen = nn.select(params, [f"{layer}/kernel"])
+    if sum(jax.tree.leaves(chosen)) != 1:
+        raise ValueError(f"`whiten` (={layer!r}) must name one layer with a kernel")
+    images = np.asarray(dataset.preprocessing(dataset.train.inputs[:MOST_IMAGES]))
+    return jax.tree.map(
+        lambda is_it, leaf: jnp.asarray(training.whitening_kernel(images, leaf.shape), leaf.dtype) if is_it else leaf,
+        chosen, params,
+    )  # fmt: skip
 
 
 def make_module(config: Config, model: nn.Module | None, input_shape: Sequence[int], outputs: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Figures of records: works under the roof, growth with a size, ratios to peers."""
+"""Figures of records: works under the roof, growth with a size, speed on several devices, ratios to peers."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -70,6 +70,33 @@ def draw_growth(rows: Sequence[Sequence[Record]], path: Path) -> None:
         axes.legend(fontsize=8, title="exponent", title_fontsize=8)
     figure.savefig(path, dpi=DPI)
     plt.close(figure)
+
+
+def draw_scale(rows: Sequence[Sequence[Record]], path: Path) -> None:
+    """Draw the speed of training on one, two ... devices, with its quartiles, beside the line of one device's.
+
+    Args:
+        rows: Records of `bench scale`, those of one command together.
+        path: Of the PNG.
+    """
+    axes = _axes(5, 3.6)
+    for number, row in enumerate(rows):
+        devices = np.array([record["work"]["devices"] for record in row], float)
+        rates = [record["rates"]["images_per_s"] for record in row]
+        middle = np.array([rate["median"] for rate in rates])
+        ends = np.abs(np.array([[rate["q1"], rate["q3"]] for rate in rates]).T - middle)
+        work = row[0]["work"]
+        label = f"{work['model']}, {'x'.join(map(str, work['shape']))}, {work['dtype']}"
+        axes.errorbar(devices, middle, yerr=ends, fmt="o-", ms=4, lw=1, color=f"C{number}", label=label)
+        axes.plot(devices, middle[0] * devices / devices[0], "--", lw=1, color=f"C{number}", alpha=0.5)
+    counts = sorted({record["work"]["devices"] for row in rows for record in row})
+    axes.set(xscale="log", yscale="log", xlabel="devices (dashed: as many times as fast)", ylabel="images/s")
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.minorticks_off()
+    _plain(axes.yaxis)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    _save(axes, path)
 
 
 def draw_peers(rows: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) -> None:

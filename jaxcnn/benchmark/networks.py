@@ -1,6 +1,7 @@
 """Whole networks as works: inference, training, and an epoch's steps in one program, one by one, or by `nnx.jit`."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -144,7 +145,10 @@ class Training:
         return dataclasses.replace(self._work("epoch", "nnx.jit", None, ()), ready=call)
 
     def ensemble(self, members: int) -> dict[str, Work]:
-        """Return the same steps of several networks, with parameters of their own: by vmap, `lax.map`, one by one."""
+        """Return the same steps of several networks, with parameters of their own: by vmap, `lax.map`, one by one.
+
+        On a CPU also by as many threads as it has cores, each of which calls the program of one network.
+        """
         states = jax.tree.map(lambda leaf: jnp.stack([leaf] * members), self._state())
 
         def one(state: Any, data: Any, order: jax.Array) -> Any:
@@ -154,15 +158,12 @@ class Training:
             "vmap": lambda states, data, order: jax.vmap(lambda state: one(state, data, order))(states),
             "map": lambda states, data, order: jax.lax.map(lambda state: one(state, data, order), states),
         }
-        held: list[Any] = [self._state() for _ in range(members)]
-
-        def call() -> Any:
-            for number, state in enumerate(held):
-                held[number], _ = one(state, self.data, self.order)
-            return held
-
         works = {way: self._work("ensemble", way, fn, (states, self.data, self.order)) for way, fn in programs.items()}
-        works["one by one"] = dataclasses.replace(self._work("ensemble", "one by one", None, ()), ready=call)
+        cores = (os.cpu_count() or 1) if jax.local_devices()[0].platform == "cpu" else 1
+        for plan in training.plans(members, cores=cores):
+            if plan.apart:
+                call = self._apart(plan, members)
+                works[str(plan)] = dataclasses.replace(self._work("ensemble", str(plan), None, ()), ready=call)
         return {
             way: dataclasses.replace(
                 work,
@@ -172,6 +173,25 @@ class Training:
             )
             for way, work in works.items()
         }
+
+    def _apart(self, plan: training.Plan, count: int) -> Callable[[], Any]:
+        """Return a call that takes all networks' steps, each by a call of one program."""
+
+        def steps(values: Any, state: Any, examples: Any, order: jax.Array, start: Any, count: Any) -> Any:
+            return self.train_steps.program(state, examples, order, start, count)
+
+        def unmeasured(values: Any, params: Any, statistics: Any, data: Any) -> dict[str, jax.Array]:
+            return {}
+
+        members = training.Members(steps, unmeasured, {}, count=count, plan=plan)
+        orders = jnp.stack([self.order] * count)
+        held = [members.hold([self._state() for _ in range(count)])]
+
+        def call() -> Any:
+            held[0], metrics = members.train(held[0], self.data, orders, start=0, count=self.steps)
+            return held[0], metrics
+
+        return call
 
     def _state(self) -> training.TrainState:
         state = training.create_state(self.params, self.statistics, self.optimizer, jax.random.key(0))

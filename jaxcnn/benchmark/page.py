@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxcnn.benchmark.compare import title
-from jaxcnn.benchmark.figures import draw_growth, draw_peers, draw_roofline
+from jaxcnn.benchmark.figures import draw_growth, draw_peers, draw_roofline, draw_scale
 from jaxcnn.benchmark.growth import growth_of
 from jaxcnn.benchmark.starts import without
 
@@ -16,7 +16,7 @@ NAME = "results.md"
 
 
 def write_page(records: Sequence[Record], folder: str | Path) -> Path:
-    """Write records as Markdown, with the figures that they give: `roofline.png`, `growth.png`, `peers.png`.
+    """Write records as Markdown, with the figures that they give: of roofs, growth, scale and peers, as PNG.
 
     Args:
         records: Of `read`; a work that was measured again by the same command stands there as it was last.
@@ -108,6 +108,10 @@ def _drawn(groups: Mapping[str, Sequence[Record]], folder: Path) -> Iterator[tup
     if rows:
         draw_growth(rows, folder / "growth.png")
         yield "Time against size, and the line that FLOPs would follow", "growth.png"
+    shared = [group for group in groups.values() if len(group) > 1 and all(r["work"].get("devices") for r in group)]
+    if shared:
+        draw_scale(shared, folder / "scale.png")
+        yield "Speed on several devices that share each batch", "scale.png"
 
 
 def _table(group: Sequence[Record]) -> list[str]:

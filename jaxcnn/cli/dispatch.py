@@ -12,6 +12,7 @@ from jaxcnn.config import unknown
 
 VERBS = {
     "train": "train a network and save it as a run; the same --out resumes it",
+    "sweep": "train many networks as one program, by several values of any flag, and rank them",
     "runs": "list runs, sorted and filtered",
     "verify": "check a run's folder and every checkpoint in it",
     "evaluate": "measure a run on its test set",

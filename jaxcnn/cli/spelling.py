@@ -7,7 +7,7 @@ from jaxcnn.config import Config
 
 _NAMED = re.compile(r"`([\w.]+)`(?= \(=| was )|`([\w.]+)='([\w.-]+)'`")
 _SHAPE = re.compile(r"`input_shape` \(=\(([\d, ]*)\)\)")
-_FROM_DATA = ("train", "evaluate")
+_FROM_DATA = ("train", "sweep", "evaluate")
 """Commands whose images are the data's: no flag gives their shape."""
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from tyro.conf import Positional, arg
 
@@ -17,8 +17,9 @@ from jaxcnn.cli.output import console, emit_json, quiet
 from jaxcnn.config import Config, ModelConfig, unknown
 from jaxcnn.presets import PRESETS
 
+T = TypeVar("T")
 DEFAULT = "digits"
-_ALIASES = {"--data": "--data.name", "--model": "--model.name"}
+ALIASES = {"--data": "--data.name", "--model": "--model.name"}
 _HINT = ""  # the text itself says what None means
 
 
@@ -102,8 +103,25 @@ def read(argv: Sequence[str]) -> Arguments:
     Raises:
         ValueError: An unknown preset or flag, or a value that does not fit.
     """
-    argv = [_ALIASES.get(flag := part.partition("=")[0], flag) + part[len(flag) :] for part in argv]
-    first = parse(Arguments, [part for part in argv if part not in ("-h", "--help")], verb="train")
+    return read_preset(Arguments, argv, verb="train")
+
+
+def read_preset(kind: type[T], argv: Sequence[str], *, verb: str) -> T:
+    """Parse the arguments of a command that takes a preset, a folder and a config, as `read` does.
+
+    Args:
+        kind: Their dataclass, with `preset`, `out` and `config`.
+        argv: The arguments.
+        verb: The command.
+
+    Returns:
+        What was asked for.
+
+    Raises:
+        ValueError: An unknown preset or flag, or a value that does not fit.
+    """
+    argv = [ALIASES.get(flag := part.partition("=")[0], flag) + part[len(flag) :] for part in argv]
+    first: Any = parse(kind, [part for part in argv if part not in ("-h", "--help")], verb=verb)
     if first.preset is not None and first.preset not in PRESETS:
         raise ValueError(_no_preset(first.preset))
     default = PRESETS[first.preset or DEFAULT]
@@ -114,7 +132,8 @@ def read(argv: Sequence[str]) -> Arguments:
     named = first.config.model.name
     if named not in (PRESETS[DEFAULT].model.name, default.model.name):  # another model does not want this one's width
         default = replace(default, model=ModelConfig(named))
-    return parse(Arguments, argv, verb="train", default=replace(Arguments(), config=default))
+    made: Any = kind()
+    return parse(kind, argv, verb=verb, default=replace(made, config=default))
 
 
 def _no_preset(name: str) -> str:

@@ -6,9 +6,10 @@ from jax import Array
 from jaxtyping import Key, Num
 
 from jaxcnn.functional import window as win
+from jaxcnn.functional.traced import is_off, is_traced
 
 
-def dropout(x: Num[Array, "*shape"], rate: int | float, *, key: Key[Array, ""]) -> Num[Array, "*shape"]:
+def dropout(x: Num[Array, "*shape"], rate: int | float | Array, *, key: Key[Array, ""]) -> Num[Array, "*shape"]:
     """Set a random share of the values to zero, and scale the others up by `1 / (1 - rate)`.
 
     The expected output is the input, so evaluation applies nothing.
@@ -34,9 +35,9 @@ def dropout(x: Num[Array, "*shape"], rate: int | float, *, key: Key[Array, ""]) 
         Srivastava et al., "Dropout", 2014.
     """
     (x,) = win.floating(x=x)
-    if not 0 <= rate < 1:
+    if not is_traced(rate) and not 0 <= rate < 1:
         raise ValueError(f"`rate` (={rate}) must be in [0, 1): the share of values that is dropped")
-    if rate == 0:
+    if is_off(rate):
         return x
     kept = jax.random.bernoulli(key, 1 - rate, x.shape)
-    return jnp.where(kept, x / (1 - rate), 0)
+    return jnp.where(kept, x / jnp.asarray(1 - rate, x.dtype), 0)

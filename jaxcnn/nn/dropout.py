@@ -1,10 +1,12 @@
 """Random features, or whole examples, left out in training."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from jax import Array
 
 from jaxcnn import functional as F
+from jaxcnn.functional.traced import is_off
 from jaxcnn.nn.module import Module
 
 
@@ -29,10 +31,10 @@ class Dropout(Module):
     def __init__(self, rate: float):
         if not 0 <= rate < 1:
             raise ValueError(f"`rate` (={rate}) must be at least 0 and less than 1")
-        self.rate = rate
+        self.rate: Any = rate  # a tracer, where members of one program differ in it
 
     def __call__(self, x: Array, *, training: bool = False, key: Array | None = None) -> Array:
-        if not training or not self.rate:
+        if not training or is_off(self.rate):
             return x
         if key is None:
             raise ValueError("`key` (=None) must be a JAX key when `training` (=True): dropout draws from it")

@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from jaxcnn.nn.dropout import Dropout
 from jaxcnn.nn.module import Module
 
 Tree = dict[str, Any]
@@ -19,9 +20,16 @@ class Apply(Protocol):
     """A module as a pure function of its parameters and statistics."""
 
     def __call__(
-        self, params: Tree, statistics: Tree, x: Array, *, training: bool, key: Array | None = None
+        self,
+        params: Tree,
+        statistics: Tree,
+        x: Array,
+        *,
+        training: bool,
+        key: Array | None = None,
+        dropout: Array | None = None,
     ) -> tuple[Array, Tree]:
-        """Return the outputs and the statistics after them."""
+        """Return the outputs and the statistics after them; `dropout` takes the place of the Dropout layers' rate."""
         ...
 
 
@@ -62,8 +70,8 @@ def split(module: Module) -> tuple[Apply, Tree, Tree]:
         module: A jaxcnn module.
 
     Returns:
-        `apply(params, statistics, x, *, training, key=None) -> (outputs, statistics)`; the parameters; and the
-        statistics, which are all other arrays (of batch norms). Both are nested dicts, keyed by attribute path.
+        `apply(params, statistics, x, *, training, key=None, dropout=None) -> (outputs, statistics)`; the parameters;
+        and the statistics, which are all other arrays (of batch norms). Both are nested dicts, keyed by attribute path.
 
     Example:
         >>> from jaxcnn import nn
@@ -75,9 +83,19 @@ def split(module: Module) -> tuple[Apply, Tree, Tree]:
     graph, params, statistics = _split(module)
 
     def apply(
-        params: Tree, statistics: Tree, x: Array, *, training: bool, key: Array | None = None
+        params: Tree,
+        statistics: Tree,
+        x: Array,
+        *,
+        training: bool,
+        key: Array | None = None,
+        dropout: Array | None = None,
     ) -> tuple[Array, Tree]:
         module = _merge(graph, params, statistics)
+        if dropout is not None:
+            for _, layer in nnx.iter_graph(module):
+                if type(layer) is Dropout:
+                    layer.rate = dropout
         outputs = module(x, training=training, key=key)
         return outputs, _split(module)[2]
 

@@ -23,12 +23,16 @@ from jaxcnn.training.losses import (
     mean_squared_error,
     sigmoid_binary_cross_entropy,
 )
+from jaxcnn.training.members import Members, Plan, plans
 from jaxcnn.training.mesh import check_batch, make_mesh, place, rows
 from jaxcnn.training.metrics import accuracy, confusion_matrix, label_accuracy, per_class_accuracy, top_k_accuracy
 from jaxcnn.training.optimizers import kernels, make_optimizer
+from jaxcnn.training.rates import scale_by_rates
 from jaxcnn.training.schedules import make_schedule
 from jaxcnn.training.state import TrainState, create_state
-from jaxcnn.training.steps import epoch_order, make_train_steps, steps_per_epoch
+from jaxcnn.training.steps import TrainSteps, epoch_order, make_train_steps, steps_per_epoch
+from jaxcnn.training.views import with_views
+from jaxcnn.training.whitening import whitening_kernel
 
 __all__ = [
     "Augment",
@@ -37,11 +41,14 @@ __all__ = [
     "Compiled",
     "Epoch",
     "Feed",
+    "Members",
     "NonFiniteLossError",
     "OutOfMemoryError",
+    "Plan",
     "Progress",
     "Stopped",
     "TrainState",
+    "TrainSteps",
     "accuracy",
     "alternating_flip",
     "balanced_class_weights",
@@ -71,6 +78,7 @@ __all__ = [
     "on_inputs",
     "per_class_accuracy",
     "place",
+    "plans",
     "random_colour",
     "random_crop",
     "random_cutmix",
@@ -83,9 +91,12 @@ __all__ = [
     "random_translate",
     "resident",
     "rows",
+    "scale_by_rates",
     "sigmoid_binary_cross_entropy",
     "steps_per_epoch",
     "steps_that_fit",
     "streamed",
     "top_k_accuracy",
+    "whitening_kernel",
+    "with_views",
 ]

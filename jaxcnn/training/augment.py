@@ -7,6 +7,7 @@ import jax
 from jax import Array
 
 from jaxcnn.config import AugmentConfig, unknown
+from jaxcnn.functional.traced import is_off, is_traced
 from jaxcnn.training.augment_colour import random_colour
 from jaxcnn.training.augment_mixing import random_cutmix, random_cutout, random_mixup
 from jaxcnn.training.augment_moves import alternating_flip, random_crop, random_flip, random_translate
@@ -49,15 +50,15 @@ def make_augment(config: AugmentConfig, *, classes: int | None = None, white: fl
     operations = {"count": config.randaugment, "magnitude": config.magnitude}
     possible: dict[str, tuple[bool, Augment]] = {
         "resized_crop": (config.resized_crop < 1, on_inputs(partial(random_resized_crop, least=config.resized_crop))),
-        "crop": (config.crop > 0, on_inputs(partial(random_crop, pixels=config.crop))),
-        "translate": (config.translate > 0, on_inputs(partial(random_translate, pixels=config.translate))),
-        "rotate": (config.rotate > 0, on_inputs(partial(random_rotation, degrees=config.rotate))),
+        "crop": (not is_off(config.crop), on_inputs(partial(random_crop, pixels=config.crop))),
+        "translate": (not is_off(config.translate), on_inputs(partial(random_translate, pixels=config.translate))),
+        "rotate": (not is_off(config.rotate), on_inputs(partial(random_rotation, degrees=config.rotate))),
         "flip": (config.flip != "none", _alternate if config.flip == "alternating" else on_inputs(random_flip)),
-        "colours": (any(colours.values()), on_inputs(partial(random_colour, **colours, white=white))),
+        "colours": (not all(map(is_off, colours.values())), on_inputs(partial(random_colour, **colours, white=white))),
         "randaugment": (config.randaugment > 0, on_inputs(partial(random_operations, **operations, white=white))),
-        "cutout": (config.cutout > 0, on_inputs(partial(random_cutout, side=config.cutout))),
-        "mixup": (config.mixup > 0, partial(random_mixup, alpha=config.mixup, classes=classes)),
-        "cutmix": (config.cutmix > 0, partial(random_cutmix, alpha=config.cutmix, classes=classes)),
+        "cutout": (not is_off(config.cutout), on_inputs(partial(random_cutout, side=config.cutout))),
+        "mixup": (not is_off(config.mixup), partial(random_mixup, alpha=config.mixup, classes=classes)),
+        "cutmix": (not is_off(config.cutmix), partial(random_cutmix, alpha=config.cutmix, classes=classes)),
     }
     changes = {name: change for name, (wanted, change) in possible.items() if wanted}
     if not changes:
@@ -97,7 +98,7 @@ def _check(config: AugmentConfig) -> None:
         raise ValueError(unknown("flip", config.flip, _FLIPS))
     for name, (least, most) in _LIMITS.items():
         value = getattr(config, name)
-        if not (least <= value <= most and math.isfinite(value)):
+        if not is_traced(value) and not (least <= value <= most and math.isfinite(value)):
             raise ValueError(f"`{name}` (={value}) must be {_said(least, most)}")
 
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Num
 
+from jaxcnn.functional.traced import is_off, is_traced
 from jaxcnn.training.augment_pixels import check_images, clipped, in_floats, stored_as, white_of
 
 _LUMA = 0.299, 0.587, 0.114
@@ -15,10 +16,10 @@ def random_colour(
     key: Array,
     images: Num[Array, "batch height width channels"],
     *,
-    brightness: float = 0.0,
-    contrast: float = 0.0,
-    saturation: float = 0.0,
-    hue: float = 0.0,
+    brightness: float | Array = 0.0,
+    contrast: float | Array = 0.0,
+    saturation: float | Array = 0.0,
+    hue: float | Array = 0.0,
     white: float | None = None,
 ) -> Num[Array, "batch height width channels"]:
     """Change the brightness, then the contrast, the saturation and the hue of each image.
@@ -54,18 +55,18 @@ def random_colour(
     for name, amount, most in (
         ("brightness", brightness, 1), ("contrast", contrast, 1), ("saturation", saturation, 1), ("hue", hue, 0.5)
     ):  # fmt: skip
-        if not 0 <= amount <= most:
+        if not is_traced(amount) and not 0 <= amount <= most:
             raise ValueError(f"`{name}` (={amount}) must be from 0 to {most}")
-        if amount and name in ("saturation", "hue") and images.shape[3] != 3:
+        if not is_off(amount) and name in ("saturation", "hue") and images.shape[3] != 3:
             raise ValueError(f"`{name}` (={amount}) needs images of 3 channels, got {images.shape[3]}")
     white, changed = white_of(images, white), in_floats(images)
     keys = jax.random.split(key, 4)
     amounts, others = (brightness, contrast, saturation), (black, even_grey, grey)
     for change_key, amount, other in zip(keys[:3], amounts, others, strict=True):
-        if amount:
+        if not is_off(amount):
             factor = jax.random.uniform(change_key, (len(images),), minval=1 - amount, maxval=1 + amount)
             changed = clipped(changed, away_from(other(changed), changed, factor), white)
-    if hue:
+    if not is_off(hue):
         changed = turned(changed, jax.random.uniform(keys[3], (len(images),), minval=-hue, maxval=hue))
     return stored_as(images, changed)
 

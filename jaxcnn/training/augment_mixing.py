@@ -5,12 +5,13 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Bool, Float, Int, Num
 
+from jaxcnn.functional.traced import is_traced
 from jaxcnn.training.augment_pixels import check_images, in_floats, stored_as
 from jaxcnn.training.batch import Batch
 
 
 def random_cutout(
-    key: Array, images: Num[Array, "batch height width channels"], *, side: int
+    key: Array, images: Num[Array, "batch height width channels"], *, side: int | Array
 ) -> Num[Array, "batch height width channels"]:
     """Put a square of zeros on each image, the zeros of the raw image.
 
@@ -37,13 +38,13 @@ def random_cutout(
     """
     check_images(images)
     batch, height, width, _ = images.shape
-    if not 0 <= side <= min(height, width):
+    if not is_traced(side) and not 0 <= side <= min(height, width):
         raise ValueError(f"`side` (={side}) must be from 0 to the size of the {height}x{width} images")
     inside = rectangles(_centres(key, images), jnp.full((batch, 2), side), (height, width))
     return jnp.where(inside[..., None], jnp.zeros((), images.dtype), images)
 
 
-def random_mixup(key: Array, batch: Batch, *, alpha: float, classes: int | None = None) -> Batch:
+def random_mixup(key: Array, batch: Batch, *, alpha: float | Array, classes: int | None = None) -> Batch:
     """Mix each example, inputs and targets, with the next of the batch: share (own) + (1 - share) (next).
 
     Args:
@@ -91,7 +92,7 @@ def mixup(batch: Batch, share: Float[Array, " batch"], *, classes: int | None = 
     return batch._replace(inputs=inputs, targets=_mixed(as_shares(batch.targets, classes), share))
 
 
-def random_cutmix(key: Array, batch: Batch, *, alpha: float, classes: int | None = None) -> Batch:
+def random_cutmix(key: Array, batch: Batch, *, alpha: float | Array, classes: int | None = None) -> Batch:
     """Paste on each image the same rectangle of the next one, and mix the targets by the areas.
 
     The rectangle is as wide and high as sqrt(1 - share) of the image, share from Beta(alpha, alpha), rounded down to an
@@ -205,8 +206,8 @@ def as_shares(targets: Num[Array, "*batch_and_shape"], classes: int | None) -> F
     return jax.nn.one_hot(targets, classes, dtype=jnp.float32)
 
 
-def _shares(key: Array, batch: Batch, alpha: float) -> Array:
-    if not 0 < alpha < float("inf"):
+def _shares(key: Array, batch: Batch, alpha: float | Array) -> Array:
+    if not is_traced(alpha) and not 0 < alpha < float("inf"):
         raise ValueError(f"`alpha` (={alpha}) must be above 0, and finite")
     return jax.random.beta(key, alpha, alpha, (len(batch.inputs),))
 

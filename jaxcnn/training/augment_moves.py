@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Int, Num
 
+from jaxcnn.functional.traced import is_traced
 from jaxcnn.training.augment_pixels import check_images
 
 
@@ -33,7 +34,7 @@ def random_flip(
 
 
 def random_crop(
-    key: Array, images: Num[Array, "batch height width channels"], *, pixels: int
+    key: Array, images: Num[Array, "batch height width channels"], *, pixels: int | Array
 ) -> Num[Array, "batch height width channels"]:
     """Pad each image by reflection and crop it to its size at random.
 
@@ -61,7 +62,7 @@ def random_crop(
 
 
 def random_translate(
-    key: Array, images: Num[Array, "batch height width channels"], *, pixels: int
+    key: Array, images: Num[Array, "batch height width channels"], *, pixels: int | Array
 ) -> Num[Array, "batch height width channels"]:
     """Shift each image at random, zeros moving in: the zeros of the raw image, before any normalisation.
 
@@ -129,7 +130,7 @@ def _mirror(images: Array, mirrored: Array) -> Array:
     return _gather(images, jnp.arange(height)[None], columns)
 
 
-def _moved(key: Array, images: Array, pixels: int) -> tuple[Array, Array]:
+def _moved(key: Array, images: Array, pixels: int | Array) -> tuple[Array, Array]:
     """Draw, for every image, the rows and the columns it is read from; some lie outside of it."""
     _check(images, pixels)
     batch, height, width, _ = images.shape
@@ -151,8 +152,8 @@ def _gather(images: Array, rows: Array, columns: Array) -> Array:
     return jax.vmap(gather)(images, jnp.broadcast_to(rows, (len(images), rows.shape[1])), columns)
 
 
-def _check(images: Array, pixels: int) -> None:
+def _check(images: Array, pixels: int | Array) -> None:
     check_images(images)
-    if not 0 <= pixels < min(images.shape[1:3]):
+    if not is_traced(pixels) and not 0 <= pixels < min(images.shape[1:3]):
         height, width = images.shape[1:3]
         raise ValueError(f"`pixels` (={pixels}) must be from 0 to below the size of the {height}x{width} images")

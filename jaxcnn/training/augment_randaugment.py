@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float, Int, Num
 
+from jaxcnn.functional.traced import is_traced
 from jaxcnn.training.augment_colour import away_from, black, even_grey, grey
 from jaxcnn.training.augment_pixels import check_images, clipped, in_floats, stored_as, white_of
 from jaxcnn.training.augment_warps import warped
@@ -22,7 +23,7 @@ def random_operations(
     images: Num[Array, "batch height width channels"],
     *,
     count: int,
-    magnitude: float,
+    magnitude: float | Array,
     white: float | None = None,
 ) -> Num[Array, "batch height width channels"]:
     """Apply to each image operations drawn from `OPERATIONS`, one after another.
@@ -52,7 +53,7 @@ def random_operations(
     check_images(images)
     if count < 0:
         raise ValueError(f"`count` (={count}) must not be negative")
-    if not 0 <= magnitude <= _STRONGEST:
+    if not is_traced(magnitude) and not 0 <= magnitude <= _STRONGEST:
         raise ValueError(f"`magnitude` (={magnitude}) must be from 0 to {_STRONGEST}")
     levels = 255 / white_of(images, white)
     changed = in_floats(images) * levels

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Num
 
+from jaxcnn.functional.traced import is_traced
 from jaxcnn.training.augment_pixels import check_images, in_floats, stored_as
 
 _ASPECTS = math.log(3 / 4), math.log(4 / 3)
@@ -90,7 +91,7 @@ def resized_crop(
 
 
 def random_rotation(
-    key: Array, images: Num[Array, "batch height width channels"], *, degrees: float
+    key: Array, images: Num[Array, "batch height width channels"], *, degrees: float | Array
 ) -> Num[Array, "batch height width channels"]:
     """Turn each image about its centre by a random angle, zeros moving in: the zeros of the raw image.
 
@@ -111,7 +112,7 @@ def random_rotation(
         >>> random_rotation(jax.random.key(0), images, degrees=15).dtype.name
         'uint8'
     """
-    if not 0 <= degrees <= 180:
+    if not is_traced(degrees) and not 0 <= degrees <= 180:
         raise ValueError(f"`degrees` (={degrees}) must be from 0 to 180")
     check_images(images)
     return rotated(images, jax.random.uniform(key, (len(images),), minval=-degrees, maxval=degrees))

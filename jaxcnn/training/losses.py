@@ -11,6 +11,7 @@ from jax import Array
 from jaxtyping import Float, Int, Num
 
 from jaxcnn.config import LossConfig, unknown
+from jaxcnn.functional.traced import is_off, is_traced
 from jaxcnn.training.forward import Measure, wide
 
 LOSSES = ("cross_entropy", "focal", "multi_label")
@@ -20,7 +21,7 @@ def cross_entropy(
     outputs: Float[Array, "*batch classes"],
     targets: Int[Array, "*batch"] | Float[Array, "*batch classes"],
     *,
-    label_smoothing: float = 0.0,
+    label_smoothing: float | Array = 0.0,
     class_weights: Float[Array, " classes"] | None = None,
     gamma: float = 0.0,
 ) -> Float[Array, ""]:
@@ -70,7 +71,7 @@ def cross_entropy(
         )
     if not shares and not jnp.issubdtype(targets.dtype, jnp.integer):
         raise TypeError(f"`targets` must be integers, the true classes; got {targets.dtype}")
-    if not 0 <= label_smoothing <= 1:
+    if not is_traced(label_smoothing) and not 0 <= label_smoothing <= 1:
         raise ValueError(f"`label_smoothing` (={label_smoothing}) must be from 0 to 1")
     if class_weights is not None and class_weights.shape != (classes,):
         raise ValueError(f"`class_weights` must have shape ({classes},), got {class_weights.shape}")
@@ -89,7 +90,7 @@ def cross_entropy(
         weight = weights[labels]
         true = -jnp.take_along_axis(log_p, labels[..., None], axis=-1)[..., 0] * jnp.where(known, weight, jnp.nan)
     even = -jnp.mean(log_p * weights, axis=-1)
-    losses = (1 - label_smoothing) * true + label_smoothing * even if label_smoothing else true
+    losses = true if is_off(label_smoothing) else (1 - label_smoothing) * true + label_smoothing * even
     return jnp.sum(losses) / jnp.sum(weight)
 
 
@@ -117,7 +118,7 @@ def mean_squared_error(outputs: Float[Array, "*shape"], targets: Num[Array, "*sh
 
 
 def sigmoid_binary_cross_entropy(
-    outputs: Float[Array, "*shape"], targets: Num[Array, "*shape"], *, label_smoothing: float = 0.0
+    outputs: Float[Array, "*shape"], targets: Num[Array, "*shape"], *, label_smoothing: float | Array = 0.0
 ) -> Float[Array, ""]:
     """Return the mean of -t log s - (1 - t) log(1 - s), s = sigmoid(outputs), over all elements: multi-label.
 
@@ -220,7 +221,7 @@ def make_loss(config: LossConfig, targets: Int[np.ndarray, " n *more"], classes:
         raise ValueError(unknown("class weights", config.class_weights, ["none", "balanced"]))
     if config.name not in LOSSES:
         raise ValueError(unknown("loss", config.name, LOSSES))
-    if not 0 <= config.label_smoothing <= 1:
+    if not is_traced(config.label_smoothing) and not 0 <= config.label_smoothing <= 1:
         raise ValueError(f"`label_smoothing` (={config.label_smoothing}) must be from 0 to 1")
     if not 0 <= config.gamma < math.inf:
         raise ValueError(f"`gamma` (={config.gamma}) must be finite, and not negative")

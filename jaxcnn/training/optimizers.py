@@ -9,7 +9,9 @@ import optax
 from jax import Array
 
 from jaxcnn.config import OptimConfig, unknown
+from jaxcnn.functional.traced import is_off, is_traced
 from jaxcnn.training.lookahead import lookahead
+from jaxcnn.training.rates import scale_by_rates
 from jaxcnn.training.schedules import make_schedule
 
 
@@ -17,6 +19,8 @@ def make_optimizer(
     config: OptimConfig, *, steps_per_epoch: int, epochs: int, frozen: Any = None
 ) -> optax.GradientTransformation:
     """Build the optimizer that a config asks for, with its schedule, weight decay, clipping and lookahead.
+
+    `rates` multiply the learning rate of layers that they name, see `scale_by_rates`.
 
     The gradient g is scaled down to the global norm `clip`. `weight_decay` d acts on parameters p of two axes or more:
     kernels, not biases or norms. As an L2 penalty it adds d p to g; decoupled it adds d p to the direction u below,
@@ -71,15 +75,16 @@ def make_optimizer(
         raise ValueError(unknown("optimizer", config.name, _DIRECTIONS))
     if config.decay not in (None, "l2", "decoupled"):
         raise ValueError(unknown("decay", config.decay, ["l2", "decoupled"]))
-    if not 0 <= config.momentum < 1:
+    if not is_traced(config.momentum) and not 0 <= config.momentum < 1:
         raise ValueError(f"`momentum` (={config.momentum}) must be from 0 to below 1")
-    if config.weight_decay < 0:
+    if not is_traced(config.weight_decay) and config.weight_decay < 0:
         raise ValueError(f"`weight_decay` (={config.weight_decay}) must not be negative")
     if config.clip is not None and config.clip <= 0:
         raise ValueError(f"`clip` (={config.clip}) must be positive, or None for no clipping")
     schedule = make_schedule(config, steps_per_epoch=steps_per_epoch, epochs=epochs)
     decoupled = config.decay == "decoupled" or (config.decay is None and config.name in _DECOUPLED)
-    decay = [optax.add_decayed_weights(config.weight_decay, mask=kernels)] if config.weight_decay else []
+    decay = [optax.add_decayed_weights(config.weight_decay, mask=kernels)]
+    decay = [] if is_off(config.weight_decay) else decay
     optimizer = optax.chain(
         *([optax.clip_by_global_norm(config.clip)] if config.clip is not None else []),
         *([] if decoupled else decay),
@@ -87,6 +92,7 @@ def make_optimizer(
         *(decay if decoupled else []),
         *([optax.scale_by_trust_ratio()] if config.name == "lamb" else []),
         optax.scale_by_learning_rate(schedule),
+        *([scale_by_rates(config.rates, steps_per_epoch=steps_per_epoch)] if config.rates else []),
     )
     optimizer = lookahead(optimizer, every=config.lookahead, share=config.lookahead_share)
     if frozen is None or not any(jax.tree.leaves(frozen)):

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Callable
 
+import jax.numpy as jnp
 import optax
 
 from jaxcnn.config import OptimConfig, unknown
+from jaxcnn.functional.traced import is_traced
 
 _START, _END = 25.0, 1e4
 """One-cycle starts at lr / 25 and ends 10,000 times below that, as in optax and PyTorch."""
@@ -54,7 +56,7 @@ def make_schedule(config: OptimConfig, *, steps_per_epoch: int, epochs: int) -> 
         if value < 1:
             raise ValueError(f"`{name}` (={value}) must be at least 1")
     for name in ("lr", "warmup", "power"):
-        if not 0 <= getattr(config, name) < math.inf:
+        if not is_traced(getattr(config, name)) and not 0 <= getattr(config, name) < math.inf:
             raise ValueError(f"`{name}` (={getattr(config, name)}) must be finite, and not negative")
     steps = steps_per_epoch * epochs
     warmup = round(config.warmup * steps_per_epoch)
@@ -64,7 +66,8 @@ def make_schedule(config: OptimConfig, *, steps_per_epoch: int, epochs: int) -> 
     else:
         rise = optax.linear_schedule(0.0, config.lr, max(warmup, 1))
     after = _AFTER_WARMUP[config.schedule](config, max(steps - warmup, 1), steps_per_epoch)
-    return optax.join_schedules([rise, after], [warmup])
+    joined = optax.join_schedules([rise, after], [warmup])
+    return lambda step: joined(jnp.asarray(step, float))  # of integers it would be float32, also among float64
 
 
 _AFTER_WARMUP: dict[str, Callable[[OptimConfig, int, int], optax.Schedule]] = {

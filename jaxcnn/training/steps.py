@@ -1,8 +1,10 @@
 """Training as one compiled program: any number of steps, on data that lie on the device."""
 
 import operator
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,14 +25,46 @@ Examples = tuple[Any, Any, Array | None]
 """Inputs, targets, and which training examples they are."""
 
 
-class TrainSteps(Protocol):
-    """What `make_train_steps` returns."""
+@dataclass(frozen=True)
+class TrainSteps:
+    """What `make_train_steps` returns: call it to take steps.
+
+    Example:
+        >>> import optax
+        >>> from jaxcnn import training
+        >>> def apply(params, statistics, x, *, training, key):
+        ...     return x * params, statistics
+        >>> make_train_steps(apply, optax.sgd(0.1), training.mean_squared_error, batch=4).batch
+        4
+    """
+
+    program: Callable[[TrainState, Examples, Array | None, Any, Any], tuple[TrainState, dict[str, Array]]]
+    """The steps without checks, `program(state, examples, order, start, count)`, for programs that hold several."""
+    batch: int
+    """Examples in a step."""
+    ema: float | None
+    """Decay of the parameters' average, None where none is kept."""
 
     def __call__(
         self, state: TrainState, data: Data | Examples, order: Array | None, *, start: int, count: int
     ) -> tuple[TrainState, dict[str, Array]]:
         """Take `count` steps on the batches `start`, `start + 1`, ... of `order`, or of `data` where it is None."""
-        ...
+        # Python's own integers, whatever the caller has: another type would compile another program.
+        start, count = operator.index(start), operator.index(count)
+        name, batches = ("data", len(data[0])) if order is None else ("order", order.size // self.batch)
+        if min(start, count) < 0 or start + count > batches:
+            raise ValueError(
+                f"steps `start` (={start}) to `start` + `count` (={start + count}) must lie within the "
+                f"{batches} batches of `{name}`"
+            )
+        if order is None and data[0].shape[1:2] != (self.batch,):
+            raise ValueError(f"`data` (shape {data[0].shape}) must be batches of {self.batch} where `order` is None")
+        if (self.ema is None) != (not jax.tree.leaves(state.ema)):
+            kept = "must be kept by the state: make it with `create_state(..., ema=True)`"
+            told = "must be given for a state that keeps one" if self.ema is None else kept
+            raise ValueError(f"`ema` (={self.ema}) {told}")
+        inputs, targets, *index = data
+        return self.program(state, (inputs, targets, index[0] if index else None), order, start, count)
 
 
 def make_train_steps(
@@ -161,24 +195,7 @@ def make_train_steps(
         means = jax.tree.map(lambda total: total / jnp.maximum(count, 1), sums)
         return state, {**means, "first_bad_step": first_bad_step}
 
-    def train_steps(state: TrainState, data: Data | Examples, order: Array | None, *, start: int, count: int):
-        # Python's own integers, whatever the caller has: another type would compile another program.
-        start, count = operator.index(start), operator.index(count)
-        name, batches = ("data", len(data[0])) if order is None else ("order", order.size // batch)
-        if min(start, count) < 0 or start + count > batches:
-            raise ValueError(
-                f"steps `start` (={start}) to `start` + `count` (={start + count}) must lie within the "
-                f"{batches} batches of `{name}`"
-            )
-        if order is None and data[0].shape[1:2] != (batch,):
-            raise ValueError(f"`data` (shape {data[0].shape}) must be batches of {batch} where `order` is None")
-        if (ema is None) != (not jax.tree.leaves(state.ema)):
-            kept = "must be kept by the state: make it with `create_state(..., ema=True)`"
-            raise ValueError(f"`ema` (={ema}) {'must be given for a state that keeps one' if ema is None else kept}")
-        inputs, targets, *index = data
-        return program(state, (inputs, targets, index[0] if index else None), order, start, count)
-
-    return train_steps
+    return TrainSteps(program, batch, ema)
 
 
 def _moved(decay: float, average: Array, new: Array) -> Array:

@@ -33,19 +33,26 @@ def rows() -> list[dict[str, Any]]:
         record("jaxcnn bench conv --record=a", 0.02, costs=costs, roofline=place, work={"dtype": "float32"}),
         record(f"{PEERS} --environments E", 0.5, ratios=ratios, costs=costs),
         record(f"{PEERS} --environments E", 1.0, library="torch", peer={"threads": 2}),
+        *(
+            record(
+                "jaxcnn bench scale lenet5", 1.0 / devices, per_call={"images_per_s": 8},
+                work={"name": "scale", "model": "lenet5", "shape": [28, 28, 1], "dtype": "float32", "devices": devices},
+            )
+            for devices in (1, 2)
+        ),
     ]  # fmt: skip
 
 
 def test_every_record_stands_under_its_command(tmp_path: Path) -> None:
     text = benchmark.write_page(rows(), tmp_path / "new").read_text()
-    assert text.count("\n## `jaxcnn bench ") == 3
+    assert text.count("\n## `jaxcnn bench ") == 4
     assert "## `jaxcnn bench train lenet5 --growth batch=1,2,4`" in text
     assert "## `jaxcnn bench train lenet5 --peers torch,nnx`" in text
     assert "time grows as batch^1.00 (" in text
     assert "FLOPs as batch^1.00." in text
     assert "torch 2.00 (1.90 to 2.10); nnx 1.00? (0.90 to 1.10)" in text
     assert "48% (memory)" in text or "50% (compute)" in text
-    for name in ("peers", "roofline", "growth"):
+    for name in ("peers", "roofline", "growth", "scale"):
         assert f"]({name}.png)" in text
         assert (tmp_path / "new" / f"{name}.png").stat().st_size > 5000
 

@@ -1,0 +1,148 @@
+"""Pieces of fast recipes: whitening, views, rates of layers; against NumPy and plain optimizers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from sklearn.feature_extraction.image import extract_patches_2d
+
+from jaxcnn import api, training
+from jaxcnn import functional as F
+from jaxcnn.config import Config, OptimConfig
+from jaxcnn.training.rates import parse_rate
+
+
+def correlated_images(count: int = 60) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(size=(count, 12, 12, 3))
+    return (noise + np.roll(noise, 1, 1) + 0.5 * noise.mean(-1, keepdims=True)).astype(np.float32)
+
+
+def test_whitened_patches_are_uncorrelated() -> None:
+    images = correlated_images()
+    kernel = training.whitening_kernel(images, (2, 2, 3, 24), epsilon=0.0)
+    outputs = np.asarray(F.conv(jnp.asarray(images), jnp.asarray(kernel), padding="VALID"), np.float64).reshape(-1, 24)
+    np.testing.assert_allclose(outputs[:, :12].T @ outputs[:, :12] / len(outputs), np.eye(12), atol=1e-4)
+    np.testing.assert_allclose(outputs[:, 12:], -outputs[:, :12])
+
+
+def test_directions_are_those_of_the_largest_variance_first() -> None:
+    images = correlated_images()
+    patches = np.concatenate([extract_patches_2d(image, (2, 2)).reshape(-1, 12) for image in images])
+    values = np.linalg.svd(patches, compute_uv=False) ** 2 / len(patches)
+    kernel = training.whitening_kernel(images, (2, 2, 3, 8), epsilon=0.1)
+    sizes = np.linalg.norm(kernel.reshape(12, 8)[:, :4], axis=0)
+    np.testing.assert_allclose(sizes, 1 / np.sqrt(values[:4] + 0.1), rtol=1e-4)
+    wide = training.whitening_kernel(images, (2, 2, 3, 30))
+    assert (wide.reshape(12, 30)[:, 24:] == 0).all()
+    assert (wide.reshape(12, 30)[:, :24] != 0).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 1, 8), (3, 3), (20, 2, 3, 8)])
+def test_what_cannot_be_whitened(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"whitened|does not fit"):
+        training.whitening_kernel(correlated_images(4), shape)
+
+
+def test_a_run_begins_with_a_whitening_layer(tmp_path) -> None:
+    config = Config(epochs=1, whiten="stage1/unit1/conv", freeze=("stage1/unit1/conv/kernel",))
+    with pytest.raises(ValueError, match="names no layer"):
+        api.fit("small_cnn", "digits", Config(epochs=1, whiten="nothing"), out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    from jaxcnn import data
+
+    digits = data.load("digits")
+    problem = api.problem.pose(config, digits, "small_cnn", None, None)
+    (kernel,) = [
+        leaf
+        for path, leaf in jax.tree.leaves_with_path(problem.params)
+        if "".join(map(str, path)) == "['stage1']['unit1']['conv']['kernel']"
+    ]
+    images = np.asarray(digits.preprocessing(digits.train.inputs))
+    np.testing.assert_array_equal(kernel, training.whitening_kernel(images, kernel.shape))
+
+
+def pixel_network(params, statistics, x, *, training, key):
+    return jnp.tanh(x * params).reshape(len(x), -1), statistics
+
+
+def seen(x: np.ndarray, params: np.ndarray, views: str) -> np.ndarray:
+    """Average by hand."""
+    moves = {"mirror": [(0, 0, 1.0)], "crops": [(0, 0, 0.5), (-1, -1, 0.25), (1, 1, 0.25)]}[views]
+    wide = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    total = np.zeros((len(x), params.size))
+    for down, right, weight in moves:
+        view = wide[:, 1 + down : 1 + down + x.shape[1], 1 + right : 1 + right + x.shape[2]]
+        for side in (view, view[:, :, ::-1]):
+            total += weight / 2 * np.tanh(side * params).reshape(len(x), -1)
+    return total
+
+
+@pytest.mark.parametrize("views", ["mirror", "crops"])
+def test_views_are_averaged_in_evaluation_alone(views: str) -> None:
+    x, params = (np.asarray(jax.random.normal(jax.random.key(k), (3, 5, 4, 2))) for k in range(2))
+    network = training.with_views(pixel_network, views)
+    found, _ = network(params[0], {}, jnp.asarray(x), training=False, key=None)
+    np.testing.assert_allclose(found, seen(x, params[0], views), rtol=1e-5, atol=1e-6)
+    in_training, _ = network(params[0], {}, jnp.asarray(x), training=True, key=None)
+    np.testing.assert_allclose(in_training, pixel_network(params[0], {}, x, training=True, key=None)[0])
+
+
+def test_a_run_is_measured_by_its_views(tmp_path) -> None:
+    run = api.fit("linear", "digits", Config(epochs=1, views="crops"), out=tmp_path / "run")
+    assert run.result is not None
+    assert run.result["loss"] == pytest.approx(api.evaluate(run)["loss"])
+    plain = api.fit("linear", "digits", Config(epochs=1), out=tmp_path / "plain")
+    assert run.metrics()[0]["train"] == plain.metrics()[0]["train"]
+    assert run.metrics()[0]["validation"] != plain.metrics()[0]["validation"]
+    with pytest.raises(ValueError, match="unknown views 'two'"):
+        training.with_views(pixel_network, "two")
+    with pytest.raises(ValueError, match="needs images"):
+        training.with_views(pixel_network, "mirror")(1.0, {}, jnp.ones((2, 3)), training=False, key=None)
+
+
+PARAMS = {"first": {"kernel": np.ones((2, 2)), "bias": np.ones(2)}, "head": {"kernel": np.full((2, 2), 2.0)}}
+
+
+def trained(rates: tuple[str, ...], steps: int) -> dict:
+    config = OptimConfig("momentum", lr=0.1, momentum=0.5, schedule="linear", rates=rates)
+    optimizer = training.make_optimizer(config, steps_per_epoch=2, epochs=4)
+    params = jax.tree.map(jnp.asarray, PARAMS)
+    state = optimizer.init(params)
+    for step in range(steps):
+        grads = jax.tree.map(lambda p, step=step: jnp.cos(p + step), params)
+        updates, state = optimizer.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+    return params
+
+
+def by_hand(p: np.ndarray, factor: float, steps: int, until: float = np.inf) -> np.ndarray:
+    velocity = np.zeros_like(p)
+    for step in range(steps):
+        velocity = 0.5 * velocity + np.cos(p + step)
+        p = p - (factor if step < until else 0.0) * 0.1 * (1 - step / 8) * velocity
+    return p
+
+
+def test_layers_have_rates_of_their_own() -> None:
+    found = trained(("first=3", "*/bias=0.5@2", "head=0"), steps=6)
+    np.testing.assert_allclose(found["first"]["kernel"], by_hand(PARAMS["first"]["kernel"], 3.0, 6), rtol=1e-5)
+    np.testing.assert_allclose(found["first"]["bias"], by_hand(PARAMS["first"]["bias"], 0.5, 6, until=4), rtol=1e-5)
+    np.testing.assert_array_equal(found["head"]["kernel"], PARAMS["head"]["kernel"])
+
+
+def test_without_rates_nothing_changes() -> None:
+    jax.tree.map(np.testing.assert_array_equal, trained((), 5), trained(("head=1",), 5))
+
+
+@pytest.mark.parametrize("text", ["head", "=2", "head=-1", "head=x", "head=2@-1", "head=2@x", "head=inf"])
+def test_what_is_no_rate(text: str) -> None:
+    with pytest.raises(ValueError, match="must be PATTERN=FACTOR"):
+        parse_rate(text)
+
+
+def test_a_rate_of_no_layer_is_told_before_anything_is_written(tmp_path) -> None:
+    config = Config(epochs=1, optim=OptimConfig(rates=("body=2",)))
+    with pytest.raises(ValueError, match="'body' names no layer"):
+        api.fit("linear", "digits", config, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
