@@ -151,8 +151,8 @@ def fit_members_events(
         stop: Asked at the end of every epoch; where it says so, all ends there, to go on by the same call.
         told: Called with each plan before it is tried.
 
-    Yields:
-        For each group a `Planned`, then `MembersEpoch`, and a `MemberEnded` for each member.
+    Returns:
+        A generator: for each group a `Planned`, then `MembersEpoch`, and a `MemberEnded` for each member.
 
     Raises:
         ValueError: See `fit_members`.

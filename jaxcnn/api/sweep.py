@@ -114,8 +114,8 @@ def sweep_events(
         stop: Asked at the end of every epoch.
         told: Called with each plan before it is tried.
 
-    Yields:
-        The events of `fit_members_events`, whose members are all networks of the trials that take part, and `Dropped`.
+    Returns:
+        A generator of the events of `fit_members_events`, whose members are all networks of the trials that take part, and `Dropped`.
 
     Raises:
         ValueError: No trials, or a folder that holds another sweep.

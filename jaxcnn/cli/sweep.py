@@ -32,9 +32,9 @@ _FIXED = ("mesh", "init", "fresh", "freeze", "lowering", "save_every", "keep_las
 class Arguments(Common):
     """Train a network by many configs, those that differ in numbers alone as one program, and rank them on validation.
 
-    Any flag of `jaxcnn train` takes several values: 0:8 (0 to 7), a,b,c, log:LOW:HIGH or lin:LOW:HIGH, these with
-    :POINTS or not. Several --seed are one trial: mean and interval over them. The same command goes on where it was
-    stopped.
+    Any flag of `jaxcnn train` takes several values: 0:8 (0 to 7), a,b,c, log:LOW:HIGH or lin:LOW:HIGH, or with points
+    as log:LOW:HIGH:POINTS. Several --seed are one trial: mean and interval over them. The same command goes on where
+    it was stopped.
 
     Example: jaxcnn sweep digits --optim.lr log:1e-3:1e-1:5 --seed 0:3 --epochs 10
     """

@@ -1,7 +1,6 @@
 """Training as one compiled program: any number of steps, on data that lie on the device."""
 
 import operator
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -38,7 +37,7 @@ class TrainSteps:
         4
     """
 
-    program: Callable[[TrainState, Examples, Array | None, Any, Any], tuple[TrainState, dict[str, Array]]]
+    program: jax.stages.Wrapped
     """The steps without checks, `program(state, examples, order, start, count)`, for programs that hold several."""
     batch: int
     """Examples in a step."""

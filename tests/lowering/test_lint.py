@@ -1,6 +1,5 @@
 """The lint finds every slow convolution that was planted, and none in what the presets compile."""
 
-import inspect
 from collections.abc import Iterator
 from functools import partial
 
@@ -205,8 +204,7 @@ def compiled_findings(config: Config, shape: tuple[int, int, int]) -> tuple[lowe
     state = training.create_state(params, statistics, optimizer, jax.random.key(0))
     n, number = 4 * config.batch, ShapeDtypeStruct((), "int32")
     data = ShapeDtypeStruct((n, *shape), "uint8"), ShapeDtypeStruct((n,), "int32")
-    program = inspect.getclosurevars(train_steps).nonlocals["program"]
-    lowered = program.lower(state, data, ShapeDtypeStruct((n,), "int32"), number, number)
+    lowered = train_steps.program.lower(state, data, ShapeDtypeStruct((n,), "int32"), number, number)
     return lowering.lint(lowered.compile(compiler_options={"xla_backend_optimization_level": 0}))
 
 
