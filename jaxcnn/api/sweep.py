@@ -115,7 +115,8 @@ def sweep_events(
         told: Called with each plan before it is tried.
 
     Returns:
-        A generator of the events of `fit_members_events`, whose members are all networks of the trials that take part, and `Dropped`.
+        A generator of the events of `fit_members_events`, whose members are all networks of the trials that take part,
+        and of `Dropped`.
 
     Raises:
         ValueError: No trials, or a folder that holds another sweep.

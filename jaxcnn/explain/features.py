@@ -25,7 +25,7 @@ def layers(fn: Callable[[Array], Array], x: Array | jax.ShapeDtypeStruct) -> dic
 
     Example:
         >>> layers(lambda x: jax.nn.relu(2 * x).mean((1, 2)), jax.ShapeDtypeStruct((1, 4, 4, 3), "float32"))
-        {'mul1': (1, 4, 4, 3), 'relu1': (1, 4, 4, 3), 'mean1': (1, 3)}
+        {'mul1': (1, 4, 4, 3), 'relu1': (1, 4, 4, 3), 'global_avg_pool1': (1, 3)}
     """
     opened = open_layers(fn, x)
     return {name: opened.shape(number) for name, number in opened.places.items()}

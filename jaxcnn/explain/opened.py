@@ -22,7 +22,7 @@ class Opened:
     Example:
         >>> opened = open_layers(lambda x: jax.nn.relu(2 * x).mean((1, 2)), jnp.ones((1, 4, 4, 3)))
         >>> list(opened.places), opened.last_map()
-        (['mul1', 'relu1', 'mean1'], 'relu1')
+        (['mul1', 'relu1', 'global_avg_pool1'], 'relu1')
     """
 
     program: Program
