@@ -159,4 +159,4 @@ def test_plans_need_memory_as_they_take_members_together() -> None:
 
 def test_values_are_one_a_member() -> None:
     with pytest.raises(ValueError, match="one number for each of the 2 members"):
-        Members(lambda *_: None, lambda *_: None, {"lr": np.ones(3)}, count=2, plan=Plan("vmap"))  # type: ignore
+        Members(lambda *_: None, lambda *_: None, {"lr": np.ones(3)}, count=2, plan=Plan("vmap"))
