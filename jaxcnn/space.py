@@ -6,7 +6,7 @@ This module imports no JAX, so that `jaxcnn sweep --help` is instant.
 import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,62 +154,3 @@ def drawn(spaces: Mapping[str, Choice | Range], trials: int, *, seed: int) -> li
     """
     generator = np.random.default_rng(seed)
     return [{name: space.draw(generator) for name, space in spaces.items()} for _ in range(trials)]
-
-
-def rungs(epochs: int, trials: int, keep: int) -> list[tuple[int, int]]:
-    """Plan successive halving: after how many epochs how many trials go on.
-
-    Args:
-        epochs: Of those that are trained to the end.
-        trials: At first.
-        keep: One of so many goes on from each rung.
-
-    Returns:
-        `(epochs, trials that reach them)`, the last one `epochs` with the survivors.
-
-    Raises:
-        ValueError: A number out of range.
-
-    Example:
-        >>> rungs(9, 9, 3)
-        [(1, 9), (3, 3), (9, 1)]
-
-    Reference:
-        Jamieson and Talwalkar, Non-stochastic best arm identification and hyperparameter optimization, 2016.
-    """
-    if epochs < 1 or trials < 1 or keep < 2:
-        raise ValueError(f"`epochs` (={epochs}), `trials` (={trials}) and `keep` (={keep}) must be at least 1, 1 and 2")
-    times = max(0, min(_power(trials, keep), _power(epochs, keep)))
-    return [(epochs // keep ** (times - k), max(1, trials // keep**k)) for k in range(times + 1)]
-
-
-def _power(number: int, base: int) -> int:
-    """Return how often a number can be divided."""
-    count = 0
-    while number >= base:
-        number, count = number // base, count + 1
-    return count
-
-
-def interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Return the mean of what seeds gave, and half the width of its interval (Student's).
-
-    Args:
-        values: One a seed.
-        confidence: Of the interval.
-
-    Returns:
-        The mean and the half width; NaN of one seed.
-
-    Example:
-        >>> mean, half = interval([0.9, 0.92, 0.94])
-        >>> round(mean, 2), round(half, 3)
-        (0.92, 0.05)
-    """
-    from scipy import stats
-
-    found = np.asarray(values, float)
-    if len(found) < 2:
-        return float(found.mean()), math.nan
-    half = float(stats.t.ppf((1 + confidence) / 2, len(found) - 1)) * float(stats.sem(found))
-    return float(found.mean()), half

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
+import optax
 from jax.sharding import Mesh
 
 from jaxcnn import data as datasets
@@ -88,16 +89,9 @@ def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment
     for size in ("batch", "eval_batch"):
         training.check_batch(size, getattr(config, size), mesh)
     steps = training.steps_per_epoch(len(dataset.train.inputs), config.batch, config.last_batch)
-    optimizer = training.make_optimizer(
-        config.optim, steps_per_epoch=steps, epochs=config.epochs, frozen=problem.frozen
-    )
-    jax.eval_shape(optimizer.init, problem.params)  # tells of rates that name no layer
     change = _augment(config, dataset, augment)
-    train_steps = training.make_train_steps(
-        problem.apply, optimizer, problem.loss, metrics=problem.metrics, prepare=dataset.preprocessing,
-        augment=change, steps_per_epoch=steps, batch=config.batch, dtype=config.dtype, ema=config.ema, mesh=mesh,
-        accumulate=config.optim.accumulate,
-    )  # fmt: skip
+    optimizer, train_steps = make_steps(config, dataset, problem, change, mesh)
+    jax.eval_shape(optimizer.init, problem.params)  # tells of rates that name no layer
     key = jax.random.fold_in(jax.random.key(config.seed), _ABOVE_ALL_COUNTERS)
 
     def begin() -> training.TrainState:
@@ -126,6 +120,27 @@ def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment
     return course
 
 
+def make_steps(
+    config: Config, dataset: datasets.Dataset, problem: Problem, augment: training.Augment | None, mesh: Mesh | None
+) -> tuple[optax.GradientTransformation, TrainSteps]:
+    """Build the optimizer and the steps that a config asks for, some of whose numbers may be traced."""
+    steps = training.steps_per_epoch(len(dataset.train.inputs), config.batch, config.last_batch)
+    optimizer = training.make_optimizer(
+        config.optim, steps_per_epoch=steps, epochs=config.epochs, frozen=problem.frozen
+    )
+    return optimizer, training.make_train_steps(
+        problem.apply, optimizer, problem.loss, metrics=problem.metrics, prepare=dataset.preprocessing,
+        augment=augment, steps_per_epoch=steps, batch=config.batch, dtype=config.dtype, ema=config.ema, mesh=mesh,
+        accumulate=config.optim.accumulate,
+    )  # fmt: skip
+
+
+def make_augment(config: Config, dataset: datasets.Dataset) -> training.Augment | None:
+    """Build the augmentation that a config asks for, whose strength may be traced."""
+    white = 1 / dataset.preprocessing.scale
+    return training.make_augment(config.augment, classes=len(dataset.classes) or None, white=white)
+
+
 def _feed(config: Config, dataset: datasets.Dataset, mesh: Mesh | None) -> tuple[training.Feed, int]:
     """Return how steps get their examples, and how many of them at once."""
     data, cap, alone = dataset.train, config.data.memory, jax.process_count() == 1
@@ -142,8 +157,7 @@ def _augment(config: Config, dataset: datasets.Dataset, own: Augment | None) -> 
     if own is not None:
         change = training.on_inputs(own)
     else:
-        white = 1 / dataset.preprocessing.scale
-        change = training.make_augment(config.augment, classes=len(dataset.classes) or None, white=white)
+        change = make_augment(config, dataset)
         if targets.ndim > 2 and (moving := training.moves(config.augment)):
             raise ValueError(f"`augment.{moving[0]}` moves images, and not the labels of their pixels: it must be off")
     if change is not None:

@@ -215,6 +215,12 @@ def _train(
             stack.enter_context(run.locked())
         found = [run.resume(config, facts) for run, config in zip(runs, configs, strict=True)]
         progress, ended = [resumption.progress for resumption in found], [run.result is not None for run in runs]
+        for run, now in zip(runs, progress, strict=True):
+            if now.step:
+                raise ValueError(
+                    f"{run.path} stands within epoch {now.epoch + 1}: members go on from the ends of epochs. "
+                    f"Go on with `jaxcnn train --out {run.path}`, or delete it"
+                )
 
         def going() -> list[bool]:
             return [
@@ -253,7 +259,7 @@ def _train(
             held, rows, failures = _epoch(group, members, held, train, validation, progress, active)
             seconds, savings = time.perf_counter() - clock, []
             for at, row in rows.items():
-                progress[at] = _after(progress[at], row["validation"][group.problem.monitor], mode)
+                progress[at] = progress[at].after_epoch(row["validation"][group.problem.monitor], mode)
                 times = {"epoch": epoch + 1, "step": row["step"], "seconds": seconds, "members": len(rows)}
                 runs[at].record(row, times)
                 savings.append(runs[at].save(members.state(held, at), progress[at], mode=mode))
@@ -309,18 +315,9 @@ def _epoch(
     return held, rows, bad
 
 
-def _after(now: training.Progress, value: float, mode: str) -> training.Progress:
-    """Return how far a member has come, at the end of an epoch."""
-    sign, epoch = (1 if mode == "max" else -1), now.epoch + 1
-    best = now.best_value is None or math.isnan(now.best_value) or sign * value > sign * now.best_value
-    best_value, best_epoch = (value, epoch) if best else (now.best_value, now.best_epoch)
-    return training.Progress(epoch, best_value, best_epoch, value)
-
-
 def _is_done(now: training.Progress, config: Config) -> bool:
     """Tell a member that has done all its epochs, or has given up."""
-    given_up = config.patience is not None and now.epoch - now.best_epoch >= config.patience
-    return now.epoch >= config.epochs or given_up
+    return now.epoch >= config.epochs or now.has_given_up(config.patience)
 
 
 def _finish(group: MemberPrograms, run: Run, at: int, seconds: float, compile_s: float) -> dict[str, Any]:

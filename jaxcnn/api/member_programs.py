@@ -11,10 +11,10 @@ import jax.numpy as jnp
 
 from jaxcnn import data as datasets
 from jaxcnn import training
-from jaxcnn.api.course import Course, lay_out
+from jaxcnn.api.course import Course, lay_out, make_augment, make_steps
 from jaxcnn.api.members import varied, with_values
 from jaxcnn.api.plans import Chosen, choose
-from jaxcnn.api.problem import pose
+from jaxcnn.api.problem import Problem, make_evaluate, pose
 from jaxcnn.config import Config
 
 TRIAL_STEPS = 4
@@ -46,43 +46,29 @@ class MemberPrograms:
         """What all members share."""
         return self.courses[0]
 
-    def network(self, values: Mapping[str, Any]) -> Any:
-        """Return the network with a member's dropout."""
+    def member(self, values: Mapping[str, Any]) -> tuple[Config, Problem]:
+        """Return a member's config and its problem, whose numbers may be traced."""
+        config = with_values(self.template, values)
+        loss = training.make_loss(config.loss, self.dataset.train.targets, len(self.dataset.classes))
         rate = values.get("model.dropout")
-        return self.problem.apply if rate is None else partial(self.problem.apply, dropout=rate)
-
-    def loss(self, config: Config) -> Any:
-        """Return a member's loss."""
-        return training.make_loss(config.loss, self.dataset.train.targets, len(self.dataset.classes))
+        apply = self.problem.apply if rate is None else partial(self.problem.apply, dropout=rate)
+        return config, self.problem._replace(apply=apply, loss=loss)
 
     def steps(
         self, values: Mapping[str, Any], state: training.TrainState, examples: Any, order: Any, start: Any, count: Any
     ) -> Any:
         """Take a member's steps."""
-        config, dataset = with_values(self.template, values), self.dataset
-        optimizer = training.make_optimizer(
-            config.optim, steps_per_epoch=self.course.steps, epochs=config.epochs, frozen=self.problem.frozen
-        )
-        white = 1 / dataset.preprocessing.scale
-        augment = training.make_augment(config.augment, classes=len(dataset.classes) or None, white=white)
-        made = training.make_train_steps(
-            self.network(values), optimizer, self.loss(config), metrics=self.problem.metrics,
-            prepare=dataset.preprocessing, augment=augment, steps_per_epoch=self.course.steps, batch=config.batch,
-            dtype=config.dtype, ema=config.ema, accumulate=config.optim.accumulate,
-        )  # fmt: skip
+        config, problem = self.member(values)
+        _, made = make_steps(config, self.dataset, problem, make_augment(config, self.dataset), None)
         return made.program(state, examples, order, start, count)
 
     def evaluate(
         self, values: Mapping[str, Any], params: Any, statistics: Any, data: Any, *, details: bool = False
     ) -> Any:
         """Measure a member."""
-        config = with_values(self.template, values)
-        metrics = {"loss": self.loss(config), **self.problem.metrics, **(self.problem.details if details else {})}
-        measure = training.make_evaluate(
-            self.network(values), metrics=metrics, prepare=self.dataset.preprocessing, batch=config.eval_batch,
-            dtype=config.dtype,
-        )  # fmt: skip
-        return measure(params, statistics, data)
+        config, problem = self.member(values)
+        metrics = problem.metrics | (problem.details if details else {})
+        return make_evaluate(config, self.dataset, problem, metrics, None)(params, statistics, data)
 
     def orders(self, epochs: Sequence[int]) -> Any:
         """Draw every member's order of the examples, each in its own epoch, from 0."""

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy import stats
+
 from jaxcnn import data as datasets
 from jaxcnn import training
 from jaxcnn.api.fit_members import Event, fit_members_events
 from jaxcnn.config import Config
 from jaxcnn.runs import Run, is_run
 from jaxcnn.runs.records import write_json
-from jaxcnn.space import interval, rungs
 
 NAME = "sweep.json"
 
@@ -213,3 +215,60 @@ def _claim(folder: Path, model: str, trials: Sequence[Trial]) -> None:
         raise ValueError(f"{folder} is not empty, and holds no sweep: give another folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, now)
+
+
+def rungs(epochs: int, trials: int, keep: int) -> list[tuple[int, int]]:
+    """Plan successive halving: after how many epochs how many trials go on.
+
+    Args:
+        epochs: Of those that are trained to the end.
+        trials: At first.
+        keep: One of so many goes on from each rung.
+
+    Returns:
+        `(epochs, trials that reach them)`, the last one `epochs` with the survivors.
+
+    Raises:
+        ValueError: A number out of range.
+
+    Example:
+        >>> rungs(9, 9, 3)
+        [(1, 9), (3, 3), (9, 1)]
+
+    Reference:
+        Jamieson and Talwalkar, Non-stochastic best arm identification and hyperparameter optimization, 2016.
+    """
+    if epochs < 1 or trials < 1 or keep < 2:
+        raise ValueError(f"`epochs` (={epochs}), `trials` (={trials}) and `keep` (={keep}) must be at least 1, 1 and 2")
+    times = max(0, min(_power(trials, keep), _power(epochs, keep)))
+    return [(epochs // keep ** (times - k), max(1, trials // keep**k)) for k in range(times + 1)]
+
+
+def _power(number: int, base: int) -> int:
+    """Return how often a number can be divided."""
+    count = 0
+    while number >= base:
+        number, count = number // base, count + 1
+    return count
+
+
+def interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
+    """Return the mean of what seeds gave, and half the width of its interval (Student's).
+
+    Args:
+        values: One a seed.
+        confidence: Of the interval.
+
+    Returns:
+        The mean and the half width; NaN of one seed.
+
+    Example:
+        >>> mean, half = interval([0.9, 0.92, 0.94])
+        >>> round(mean, 2), round(half, 3)
+        (0.92, 0.05)
+    """
+    found = np.asarray(values, float)
+    if len(found) < 2:
+        return float(found.mean()), math.nan
+    half = float(stats.t.ppf((1 + confidence) / 2, len(found) - 1)) * float(stats.sem(found))
+    return float(found.mean()), half

@@ -1,7 +1,8 @@
 """What happens in the course of a run."""
 
+import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jaxcnn.training.state import TrainState
 
@@ -29,6 +30,18 @@ class Progress(NamedTuple):
     """Steps of the running epoch that are done."""
     sums: Values | None = None
     """Within an epoch: what its steps' metrics add up to, in parts of their mean over the whole epoch."""
+
+    def after_epoch(self, value: float, mode: Literal["max", "min"]) -> "Progress":
+        """Return how far a run has come when the running epoch has ended with a value of the monitored metric."""
+        sign, epoch = (1 if mode == "max" else -1), self.epoch + 1
+        before = self.best_value
+        if before is None or math.isnan(before) or sign * value > sign * before:
+            return Progress(epoch, value, epoch, value)
+        return Progress(epoch, before, self.best_epoch, value)
+
+    def has_given_up(self, patience: int | None) -> bool:
+        """Tell whether so many epochs have ended without a better one."""
+        return patience is not None and self.epoch - self.best_epoch >= patience
 
 
 @dataclass(frozen=True)

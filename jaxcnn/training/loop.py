@@ -92,7 +92,7 @@ def epochs(
     """
     now = progress or Progress()
     steps = steps_per_epoch(len(data[0]), batch, last_batch)
-    sign = {"max": 1, "min": -1}[mode or ("min" if monitor == "loss" else "max")]
+    mode = mode or ("min" if monitor == "loss" else "max")
     _check(data, validation, epochs=epochs, chunk=chunk, patience=patience, save_every=save_every)
     if now.epoch * steps + now.step != int(state.step):
         raise ValueError(
@@ -107,9 +107,6 @@ def epochs(
             return order(state.key, now.epoch)
         return epoch_order(state.key, len(data[0]), batch, epoch=now.epoch, last_batch=last_batch)
 
-    def given_up() -> bool:
-        return patience is not None and now.epoch - now.best_epoch >= patience
-
     began = time.perf_counter()
     with explain_out_of_memory("eval_batch"):
         evaluation = evaluate.lower(state.evaluated, state.statistics, validation)
@@ -122,7 +119,7 @@ def epochs(
         state, _ = jax.block_until_ready(train_steps(state, examples, drawn, start=0, count=0))
     yield Compiled(time.perf_counter() - began)
 
-    while now.epoch < epochs and not given_up():
+    while now.epoch < epochs and not now.has_given_up(patience):
         if stop():
             yield Stopped(now)
             return
@@ -140,11 +137,9 @@ def epochs(
         epoch, train = now.epoch + 1, dict(now.sums or {})
         if not math.isfinite(measured.get("loss", 0.0)):
             raise NonFiniteLossError(epoch=epoch, name="validation loss")
-        value = measured[monitor]
-        best = now.best_value is None or math.isnan(now.best_value) or sign * value > sign * now.best_value
-        best_value, best_epoch = (value, epoch) if best else (now.best_value, now.best_epoch)
-        now = Progress(epoch, best_value, best_epoch, value)
-        yield Epoch(epoch, state, train, measured, best, given_up(), time.perf_counter() - began, now)
+        now = now.after_epoch(measured[monitor], mode)
+        best, seconds = now.best_epoch == epoch, time.perf_counter() - began
+        yield Epoch(epoch, state, train, measured, best, now.has_given_up(patience), seconds, now)
 
 
 def _spans(start: int, steps: int, chunk: int, save_every: int | None) -> list[tuple[int, int]]:

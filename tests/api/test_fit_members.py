@@ -1,6 +1,7 @@
 """Many networks as one program, on disk: each is the run that it would be alone."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,14 +154,23 @@ def test_a_straggler_catches_up(digits: data.Dataset, tmp_path: Path) -> None:
             break
     stopped.close()
     behind = runs.Run.open(tmp_path / "parts" / "001")
-    import shutil
-
     shutil.rmtree(behind.path / "steps")  # it begins anew
     events = list(api.fit_members_events("mlp", digits, configs, out=tmp_path / "parts", plan=Plan("vmap")))
     assert [sorted(event.rows) for event in events if isinstance(event, api.MembersEpoch)] == [[1], [0, 1]]
     for one, number in zip(whole, ("000", "001"), strict=True):
         other = runs.Run.open(tmp_path / "parts" / number)
         jax.tree.map(np.testing.assert_array_equal, params_of(one), params_of(other))
+
+
+def test_a_run_within_an_epoch_is_no_member(digits: data.Dataset, tmp_path: Path) -> None:
+    """Its order would begin anew in the middle."""
+    config = replace(BASE, epochs=2, chunk=2)
+    stopped = iter([False, True, True])
+    for _ in api.fit_events("mlp", digits, config, out=tmp_path / "000", stop=lambda: next(stopped, True)):
+        pass
+    assert runs.Run.open(tmp_path / "000").latest_step() is not None
+    with pytest.raises(ValueError, match=r"stands within epoch 1: members go on from the ends"):
+        api.fit_members("mlp", digits, [config], out=tmp_path)
 
 
 def test_a_plan_is_measured_once(digits: data.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,9 +10,9 @@ import pytest
 from scipy import stats
 
 from jaxcnn import api, data
-from jaxcnn.api.sweep import Dropped, Trial, standings, sweep_events
+from jaxcnn.api.sweep import Dropped, Trial, interval, rungs, standings, sweep_events
 from jaxcnn.config import Config, OptimConfig
-from jaxcnn.space import Choice, Range, drawn, grid, interval, parse_space, rungs
+from jaxcnn.space import Choice, Range, drawn, grid, parse_space
 from jaxcnn.training import Plan
 
 
@@ -128,7 +128,6 @@ def test_a_sweep_that_was_stopped_goes_on(digits: data.Dataset, tmp_path: Path) 
     asked = trials(RATES[:4], seeds=2)
     for _ in sweep_events("linear", digits, asked, out=tmp_path / "whole", keep=2, plan=Plan("vmap")):
         pass
-    calls = 0
     for limit in (1, 2, 3):
         seen: list[int] = []
         events = sweep_events(
@@ -138,10 +137,9 @@ def test_a_sweep_that_was_stopped_goes_on(digits: data.Dataset, tmp_path: Path) 
         for event in events:
             if isinstance(event, api.MembersEpoch):
                 seen.append(event.epoch)
-        calls += 1
+        assert seen, "each call goes on"
     for _ in sweep_events("linear", digits, asked, out=tmp_path / "parts", keep=2, plan=Plan("vmap")):
         pass
-    assert calls == 3
     one, other = (standings(tmp_path / name, asked) for name in ("whole", "parts"))
     assert one == other
     assert [len(standing.scores) for standing in one] == [2] * 4
