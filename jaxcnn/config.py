@@ -19,9 +19,19 @@ from typing import Any, Literal, get_type_hints
 
 PaddingMode = Literal["zeros", "circular", "reflect", "replicate"]
 Initialization = Literal[
-    "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform", "orthogonal", "dirac"
+    "he_normal",
+    "he_uniform",
+    "glorot_normal",
+    "glorot_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "orthogonal",
+    "dirac",
+    "partial_dirac",
 ]
-Optimizer = Literal["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lion", "lamb", "muon"]
+Optimizer = Literal[
+    "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "lion", "lamb", "muon", "spherical_muon"
+]
 Lowering = Literal["auto", "onednn", "canonical", "xla"]
 
 
@@ -158,7 +168,7 @@ class OptimConfig:
     lr: float = 1e-3
     """Peak learning rate."""
     momentum: float = 0.9
-    """Decay of the velocity (momentum, nesterov and muon)."""
+    """Decay of the velocity (momentum, nesterov, muon and spherical_muon)."""
     weight_decay: float = 0.0
     """Pulls kernels towards zero, never biases or norms."""
     decay: Literal["l2", "decoupled"] | None = None
@@ -182,9 +192,9 @@ class OptimConfig:
     """Steps between two pulls of slow parameters towards the fast ones, which start anew from there (0: off)."""
     lookahead_share: float = 0.5
     """How far the slow parameters are pulled."""
-    rates: tuple[str, ...] = ()
-    """Layers whose learning rate is multiplied, as PATTERN=FACTOR such as */bias=64; by PATTERN=FACTOR@EPOCHS they stay
-    as they are after so many."""
+    groups: tuple[str, ...] = ()
+    """Layers that move otherwise, as "PATTERN: FIELD=VALUE ..." such as "*/bias: rate=64" or "head: name=sgd lr=0.1":
+    fields of these settings, rate (a multiple of lr) and epochs (after which they stay as they are)."""
 
 
 @dataclass(frozen=True)

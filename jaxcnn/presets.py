@@ -90,6 +90,37 @@ def cifar10() -> Config:
     )
 
 
+def airbench() -> Config:
+    """The CIFAR-10 speed record's recipe, by Muon: 94.0 % published on the original images."""
+    # Rates of a mean loss over 2,000 images; the record's 0.053 and 0.67 are those of a sum, 2,000 times larger.
+    biases, decayed = "name=nesterov momentum=0.85 lr=106", "weight_decay=3.77e-5"
+    return Config(
+        data=DataConfig("cifar10", validation=0.02),
+        model=ModelConfig("airbench"),
+        augment=AugmentConfig(flip="alternating", crop=2),
+        optim=OptimConfig(
+            "spherical_muon",
+            lr=0.24,
+            momentum=0.6,
+            schedule="linear",
+            groups=(
+                f"*/offset: {biases} {decayed}",
+                f"whiten/bias: {biases} {decayed} epochs=3",
+                "head: name=nesterov momentum=0.85 lr=1340 weight_decay=2.99e-6",
+            ),
+        ),
+        loss=LossConfig(label_smoothing=0.2),
+        whiten="whiten",
+        freeze=("whiten/kernel", "*/scale"),
+        views="crops",
+        epochs=8,
+        batch=2000,
+        chunk=5,
+        dtype="bfloat16",
+        select="last",
+    )
+
+
 def cifar100() -> Config:
     """WideResNet-28-10 on CIFAR-100: 80.8 % published; not measured here."""
     return _residual(ModelConfig("wrn28_10"), data="cifar100", epochs=200)
@@ -235,9 +266,9 @@ def _plain(model: ModelConfig, *, lr: float, weight_decay: float) -> Config:
 
 
 _PRESETS = (
-    digits, fashion_mnist, linear, mlp, lenet5, group_cnn, mnist, cifar10, cifar100, all_cnn, nin, vgg16, mobilenet_v2,
-    resnet18, resnet20, resnet32, resnet56, resnet110, preact_resnet110, wrn16_4, wrn28_10, densenet100, resnet50,
-    convnext_tiny,
+    digits, fashion_mnist, linear, mlp, lenet5, group_cnn, mnist, cifar10, airbench, cifar100, all_cnn, nin, vgg16,
+    mobilenet_v2, resnet18, resnet20, resnet32, resnet56, resnet110, preact_resnet110, wrn16_4, wrn28_10, densenet100,
+    resnet50, convnext_tiny,
 )  # fmt: skip
 PRESETS: dict[str, Config] = {preset.__name__: preset() for preset in _PRESETS}
 """The configs, by name."""

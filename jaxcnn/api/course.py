@@ -91,7 +91,7 @@ def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment
     steps = training.steps_per_epoch(len(dataset.train.inputs), config.batch, config.last_batch)
     change = _augment(config, dataset, augment)
     optimizer, train_steps = make_steps(config, dataset, problem, change, mesh)
-    jax.eval_shape(optimizer.init, problem.params)  # tells of rates that name no layer
+    jax.eval_shape(optimizer.init, problem.params)  # tells of groups that name no layer
     key = jax.random.fold_in(jax.random.key(config.seed), _ABOVE_ALL_COUNTERS)
 
     def begin() -> training.TrainState:

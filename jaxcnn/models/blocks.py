@@ -102,14 +102,16 @@ class Style:
             rngs=rngs,
         )
 
-    def normalize(self, channels: int, *, epsilon: float = 1e-5) -> nn.Module:
-        """Return a norm; a group has at least 4 channels, and there are at most 32 groups."""
+    def normalize(self, channels: int, *, epsilon: float = 1e-5, momentum: float = 0.9) -> nn.Module:
+        """Return a norm; a group has at least 4 channels, at most 32 groups; batch norms have the momentum."""
         if self.norm == "none":
             return nn.Identity()
         if self.norm == "group":
             groups = 1 if channels % 4 else math.gcd(32, channels // 4)
             return nn.GroupNorm(channels, groups=groups, epsilon=epsilon, spatial_axes=self.axes)
-        return {"batch": nn.BatchNorm, "layer": nn.LayerNorm}[self.norm](channels, epsilon=epsilon)
+        if self.norm == "layer":
+            return nn.LayerNorm(channels, epsilon=epsilon)
+        return nn.BatchNorm(channels, epsilon=epsilon, momentum=momentum)
 
     def activate(self) -> nn.Activation:
         """Return a nonlinearity."""

@@ -55,8 +55,8 @@ def group_cnn(
     Reference:
         Cohen and Welling, "Group equivariant convolutional networks", 2016.
     """
-    if style.init == "dirac":
-        raise ValueError("`init` (='dirac') is not for group_cnn, whose kernels have an axis of elements")
+    if style.init in ("dirac", "partial_dirac"):
+        raise ValueError(f"`init` (={style.init!r}) is not for group_cnn, whose kernels have an axis of elements")
     one_of("head", head, GLOBAL_POOLS)
 
     def unit(layer: type[nn.GroupLiftConv], inputs: int, outputs: int) -> nn.Sequential:

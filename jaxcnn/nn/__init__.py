@@ -6,7 +6,16 @@ from jaxcnn.nn.dense import Dense, Flatten
 from jaxcnn.nn.dropout import Dropout, DropPath
 from jaxcnn.nn.functionalize import functionalize, split
 from jaxcnn.nn.group import CentredPool, GroupConv, GroupLiftConv, GroupPool
-from jaxcnn.nn.initializers import INITIALIZERS, Initializer, dirac, he_normal, lecun_normal, orthogonal, scaled
+from jaxcnn.nn.initializers import (
+    INITIALIZERS,
+    Initializer,
+    dirac,
+    he_normal,
+    lecun_normal,
+    orthogonal,
+    partial_dirac,
+    scaled,
+)
 from jaxcnn.nn.module import Module
 from jaxcnn.nn.norm import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from jaxcnn.nn.pool import AdaptivePool, AvgPool, GlobalPool, LpPool, MaxPool, MinPool
@@ -53,6 +62,7 @@ __all__ = [
     "he_normal",
     "lecun_normal",
     "orthogonal",
+    "partial_dirac",
     "path_of",
     "scaled",
     "select",

@@ -27,7 +27,6 @@ from jaxcnn.training.members import Members, Plan, plans
 from jaxcnn.training.mesh import check_batch, make_mesh, place, rows
 from jaxcnn.training.metrics import accuracy, confusion_matrix, label_accuracy, per_class_accuracy, top_k_accuracy
 from jaxcnn.training.optimizers import kernels, make_optimizer
-from jaxcnn.training.rates import scale_by_rates
 from jaxcnn.training.schedules import make_schedule
 from jaxcnn.training.state import TrainState, create_state
 from jaxcnn.training.steps import TrainSteps, epoch_order, make_train_steps, steps_per_epoch
@@ -91,7 +90,6 @@ __all__ = [
     "random_translate",
     "resident",
     "rows",
-    "scale_by_rates",
     "sigmoid_binary_cross_entropy",
     "steps_per_epoch",
     "steps_that_fit",

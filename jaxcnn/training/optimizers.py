@@ -1,17 +1,18 @@
 """Optimizers by name, through optax, with PyTorch's formulas."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
-from jax import Array
 
+from jaxcnn import nn
 from jaxcnn.config import OptimConfig, unknown
 from jaxcnn.functional.traced import is_off, is_traced
+from jaxcnn.training.groups import Group, parse_group
 from jaxcnn.training.lookahead import lookahead
-from jaxcnn.training.rates import scale_by_rates
+from jaxcnn.training.muon import keep_norms, muon, spherical_muon
 from jaxcnn.training.schedules import make_schedule
 
 
@@ -20,7 +21,8 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """Build the optimizer that a config asks for, with its schedule, weight decay, clipping and lookahead.
 
-    `rates` multiply the learning rate of layers that they name, see `scale_by_rates`.
+    The layers that `groups` name have settings of their own (of several that name one the last counts), but for
+    clipping and lookahead, which are the network's. A group's own `weight_decay` acts on all parameters that it names.
 
     The gradient g is scaled down to the global norm `clip`. `weight_decay` d acts on parameters p of two axes or more:
     kernels, not biases or norms. As an L2 penalty it adds d p to g; decoupled it adds d p to the direction u below,
@@ -39,6 +41,9 @@ def make_optimizer(
                     u = 0.2 sqrt(larger side of h) h', h' the nearest orthogonal matrix to h, by five Newton-Schulz
                     steps; a kernel is the matrix of all its axes but the last against the last. Adam's u for what is
                     no kernel, so that one learning rate, of adamw's size, serves both
+        spherical_muon
+                    h as nesterov's u; u = h', by three Newton-Schulz steps; before p -= lr u a kernel is brought to
+                    norm sqrt(outputs). Nesterov's u for what is no kernel
 
     Up to adamw they are PyTorch's; its adagrad adds 1e-10 outside the root (optax's own starts s at 0.1), and its
     clipping adds 1e-6 to the norm.
@@ -71,6 +76,31 @@ def make_optimizer(
         Decoupled Weight Decay Regularization, 2019; You et al., LAMB, 2020; Chen et al., Symbolic Discovery of
         Optimization Algorithms (Lion), 2023; Jordan et al., Muon, 2024; Liu et al., Muon is Scalable, 2025 (0.2).
     """
+    groups = [parse_group(text) for text in config.groups]
+    own = [_moves(group.config(config), steps_per_epoch, epochs, group) for group in groups]
+    moves = _moves(config, steps_per_epoch, epochs)
+    if groups:
+
+        def labels(params: Any) -> Any:
+            named = [nn.select(params, [group.pattern]) for group in groups]
+            return jax.tree.map(lambda *on: max((i for i, is_on in enumerate(on) if is_on), default=-1), *named)
+
+        moves = optax.partition({-1: moves, **dict(enumerate(own))}, labels)
+    if config.clip is not None:
+        if config.clip <= 0:
+            raise ValueError(f"`clip` (={config.clip}) must be positive, or None for no clipping")
+        moves = optax.chain(optax.clip_by_global_norm(config.clip), moves)
+    optimizer = lookahead(moves, every=config.lookahead, share=config.lookahead_share)
+    if frozen is None or not any(jax.tree.leaves(frozen)):
+        return optimizer
+    labels = jax.tree.map(lambda still: "frozen" if still else "trained", frozen)
+    return optax.partition({"frozen": optax.set_to_zero(), "trained": optimizer}, labels)
+
+
+def _moves(
+    config: OptimConfig, steps_per_epoch: int, epochs: int, group: Group | None = None
+) -> optax.GradientTransformation:
+    """Build decay, direction and learning rate of one group of layers."""
     if config.name not in _DIRECTIONS:
         raise ValueError(unknown("optimizer", config.name, _DIRECTIONS))
     if config.decay not in (None, "l2", "decoupled"):
@@ -79,26 +109,25 @@ def make_optimizer(
         raise ValueError(f"`momentum` (={config.momentum}) must be from 0 to below 1")
     if not is_traced(config.weight_decay) and config.weight_decay < 0:
         raise ValueError(f"`weight_decay` (={config.weight_decay}) must not be negative")
-    if config.clip is not None and config.clip <= 0:
-        raise ValueError(f"`clip` (={config.clip}) must be positive, or None for no clipping")
-    schedule = make_schedule(config, steps_per_epoch=steps_per_epoch, epochs=epochs)
+    schedule = make_schedule(config, steps_per_epoch=steps_per_epoch, epochs=(group and group.epochs) or epochs)
+    if group and group.epochs:
+        schedule = _ended(schedule, group.epochs * steps_per_epoch)
     decoupled = config.decay == "decoupled" or (config.decay is None and config.name in _DECOUPLED)
-    decay = [optax.add_decayed_weights(config.weight_decay, mask=kernels)]
+    everything = group is not None and "weight_decay" in group.settings
+    decay = [optax.add_decayed_weights(config.weight_decay, mask=None if everything else kernels)]
     decay = [] if is_off(config.weight_decay) else decay
-    optimizer = optax.chain(
-        *([optax.clip_by_global_norm(config.clip)] if config.clip is not None else []),
+    return optax.chain(
         *([] if decoupled else decay),
         _DIRECTIONS[config.name](config),
         *(decay if decoupled else []),
         *([optax.scale_by_trust_ratio()] if config.name == "lamb" else []),
         optax.scale_by_learning_rate(schedule),
-        *([scale_by_rates(config.rates, steps_per_epoch=steps_per_epoch)] if config.rates else []),
+        *([keep_norms()] if config.name == "spherical_muon" else []),
     )
-    optimizer = lookahead(optimizer, every=config.lookahead, share=config.lookahead_share)
-    if frozen is None or not any(jax.tree.leaves(frozen)):
-        return optimizer
-    labels = jax.tree.map(lambda still: "frozen" if still else "trained", frozen)
-    return optax.partition({"frozen": optax.set_to_zero(), "trained": optimizer}, labels)
+
+
+def _ended(schedule: optax.Schedule, end: int) -> optax.Schedule:
+    return lambda step: jnp.where(jnp.asarray(step) < end, schedule(step), 0.0)
 
 
 def kernels(params: Any) -> Any:
@@ -118,25 +147,6 @@ def kernels(params: Any) -> Any:
     return jax.tree.map(lambda p: p.ndim >= 2, params)
 
 
-def _muon(config: OptimConfig) -> optax.GradientTransformation:
-    def shapes(params: Any) -> Any:
-        return jax.tree.map(lambda p: optax.contrib.MuonDimensionNumbers(tuple(range(p.ndim - 1)), p.ndim - 1), params)
-
-    def as_large_as_adams(update: Any, _: Any) -> Array:
-        sides = math.prod(update.shape[:-1]), update.shape[-1]
-        return 0.2 * math.sqrt(max(sides)) * update
-
-    orthogonal = optax.chain(
-        optax.contrib.scale_by_muon(beta=config.momentum, weight_dimension_numbers=shapes),
-        optax.stateless_with_tree_map(as_large_as_adams),
-    )
-
-    def labels(params: Any) -> Any:
-        return jax.tree.map(lambda kernel: "muon" if kernel else "adam", kernels(params))
-
-    return optax.partition({"muon": orthogonal, "adam": optax.scale_by_adam()}, labels)
-
-
 _DIRECTIONS: dict[str, Callable[[OptimConfig], optax.GradientTransformation]] = {
     "sgd": lambda config: optax.identity(),
     "momentum": lambda config: optax.trace(config.momentum),
@@ -147,7 +157,8 @@ _DIRECTIONS: dict[str, Callable[[OptimConfig], optax.GradientTransformation]] = 
     "adamw": lambda config: optax.scale_by_adam(),
     "lion": lambda config: optax.scale_by_lion(b1=0.9, b2=0.99),
     "lamb": lambda config: optax.scale_by_adam(eps=1e-6),
-    "muon": _muon,
+    "muon": lambda config: muon(config.momentum),
+    "spherical_muon": lambda config: spherical_muon(config.momentum),
 }
 _DECOUPLED = ("adamw", "lion", "lamb", "muon")
 """Those whose authors decay apart from the gradient."""

@@ -39,6 +39,7 @@ CASES = {
         {**SMALL, "norm": "none", "activation": "tanh", "head": "max", "padding_mode": "circular", "pool": "avg"},
     ),
     "resnet9": ("resnet9", (16, 16, 3), SMALL),
+    "airbench": ("airbench", (26, 26, 3), SMALL),
     "resnet9 options": (
         "resnet9",
         (8, 8, 3),

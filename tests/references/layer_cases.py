@@ -212,6 +212,7 @@ NO_LAYERS = {
     "scaled": "draws kernels",
     "orthogonal": "draws kernels",
     "dirac": "makes kernels",
+    "partial_dirac": "makes kernels",
     "drop_path": "draws in training alone: tests/models/test_residual.py",
     "path_of": "a parameter's name",
     "select": "names parameters",

@@ -1,4 +1,4 @@
-"""Pieces of fast recipes: whitening, views, rates of layers; against NumPy and plain optimizers."""
+"""Pieces of fast recipes: whitening, views, groups of layers, Muon; against NumPy and plain optimizers."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,8 @@ from sklearn.feature_extraction.image import extract_patches_2d
 from jaxcnn import api, training
 from jaxcnn import functional as F
 from jaxcnn.config import Config, OptimConfig
-from jaxcnn.training.rates import parse_rate
+from jaxcnn.training.groups import parse_group
+from jaxcnn.training.muon import nearly_orthogonal
 
 
 def correlated_images(count: int = 60) -> np.ndarray:
@@ -104,8 +105,8 @@ def test_a_run_is_measured_by_its_views(tmp_path) -> None:
 PARAMS = {"first": {"kernel": np.ones((2, 2)), "bias": np.ones(2)}, "head": {"kernel": np.full((2, 2), 2.0)}}
 
 
-def trained(rates: tuple[str, ...], steps: int) -> dict:
-    config = OptimConfig("momentum", lr=0.1, momentum=0.5, schedule="linear", rates=rates)
+def trained(*groups: str, steps: int, name: str = "momentum", **settings) -> dict:
+    config = OptimConfig(name, lr=0.1, momentum=0.5, schedule="linear", groups=groups, **settings)
     optimizer = training.make_optimizer(config, steps_per_epoch=2, epochs=4)
     params = jax.tree.map(jnp.asarray, PARAMS)
     state = optimizer.init(params)
@@ -116,33 +117,94 @@ def trained(rates: tuple[str, ...], steps: int) -> dict:
     return params
 
 
-def by_hand(p: np.ndarray, factor: float, steps: int, until: float = np.inf) -> np.ndarray:
+def by_hand(p: np.ndarray, steps: int, *, lr: float = 0.1, total: int = 8, decay: float = 0.0) -> np.ndarray:
     velocity = np.zeros_like(p)
     for step in range(steps):
-        velocity = 0.5 * velocity + np.cos(p + step)
-        p = p - (factor if step < until else 0.0) * 0.1 * (1 - step / 8) * velocity
+        velocity = 0.5 * velocity + np.cos(p + step) + decay * p
+        p = p - lr * max(0.0, 1 - step / total) * velocity
     return p
 
 
-def test_layers_have_rates_of_their_own() -> None:
-    found = trained(("first=3", "*/bias=0.5@2", "head=0"), steps=6)
-    np.testing.assert_allclose(found["first"]["kernel"], by_hand(PARAMS["first"]["kernel"], 3.0, 6), rtol=1e-5)
-    np.testing.assert_allclose(found["first"]["bias"], by_hand(PARAMS["first"]["bias"], 0.5, 6, until=4), rtol=1e-5)
+def test_layers_have_settings_of_their_own() -> None:
+    groups = ("first: rate=3", "*/bias: lr=0.2 weight_decay=0.3 epochs=2", "head: name=sgd lr=0")
+    found = trained(*groups, steps=6)
+    np.testing.assert_allclose(found["first"]["kernel"], by_hand(PARAMS["first"]["kernel"], 6, lr=0.3), rtol=1e-5)
+    bias = by_hand(PARAMS["first"]["bias"], 6, lr=0.2, total=4, decay=0.3)
+    np.testing.assert_allclose(found["first"]["bias"], bias, rtol=1e-5)
     np.testing.assert_array_equal(found["head"]["kernel"], PARAMS["head"]["kernel"])
 
 
-def test_without_rates_nothing_changes() -> None:
-    jax.tree.map(np.testing.assert_array_equal, trained((), 5), trained(("head=1",), 5))
+def test_a_group_stands_still_after_its_epochs() -> None:
+    group = "first: schedule=constant epochs=2"
+    jax.tree.map(np.testing.assert_array_equal, trained(group, steps=4)["first"], trained(group, steps=7)["first"])
+    assert (trained(group, steps=3)["first"]["kernel"] != trained(group, steps=4)["first"]["kernel"]).all()
 
 
-@pytest.mark.parametrize("text", ["head", "=2", "head=-1", "head=x", "head=2@-1", "head=2@x", "head=inf"])
-def test_what_is_no_rate(text: str) -> None:
-    with pytest.raises(ValueError, match="must be PATTERN=FACTOR"):
-        parse_rate(text)
+def test_groups_without_settings_of_their_own_change_nothing() -> None:
+    for settings in ({}, {"clip": 0.01, "weight_decay": 0.1}):
+        plain, grouped = trained(steps=5, **settings), trained("head: rate=1", steps=5, **settings)
+        jax.tree.map(np.testing.assert_array_equal, plain, grouped)
 
 
-def test_a_rate_of_no_layer_is_told_before_anything_is_written(tmp_path) -> None:
-    config = Config(epochs=1, optim=OptimConfig(rates=("body=2",)))
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("head", "must be PATTERN: FIELD=VALUE"),
+        (": lr=1", "must be PATTERN: FIELD=VALUE"),
+        ("head:", "must be PATTERN: FIELD=VALUE"),
+        ("head: lr", "must be PATTERN: FIELD=VALUE"),
+        ("head: lr=x", "lr must be a number, got 'x'"),
+        ("head: epochs=1.5", "epochs must be a whole number, got '1.5'"),
+        ("head: epochs=0", "epochs at least 1"),
+        ("head: rate=-1", "rate must not be negative"),
+        ("head: rate=nan", "rate must not be negative"),
+        ("head: momentun=1", "did you mean 'momentum'"),
+        ("head: name=adan", "did you mean 'adam'"),
+    ],
+)
+def test_what_is_no_group(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        parse_group(text)
+
+
+def test_a_groups_settings_are_checked() -> None:
+    for text in ("head: lr=inf", "head: momentum=1", "head: weight_decay=-1", "head: decay=l1", "head: schedule=flat"):
+        with pytest.raises(ValueError, match=text.split()[1].split("=")[0]):
+            trained(text, steps=0)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 6)])
+def test_newton_schulz_is_a_polynomial_of_singular_values(shape: tuple[int, int]) -> None:
+    matrix = np.random.default_rng(0).normal(size=shape)
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    values = values / np.linalg.norm(matrix)
+    for _ in range(3):
+        values = 3.4445 * values - 4.775 * values**3 + 2.0315 * values**5
+    found = nearly_orthogonal(jnp.asarray(matrix, jnp.float32), steps=3)
+    np.testing.assert_allclose(found, left * values @ right, atol=1e-5)
+
+
+def test_spherical_muon_steps_from_a_sphere() -> None:
+    found = trained(steps=2, name="spherical_muon")
+    kernel, bias = PARAMS["first"]["kernel"].astype(np.float64), PARAMS["first"]["bias"]
+    velocity, slow = np.zeros((2, 2)), np.zeros(2)
+    for step in range(2):
+        gradient = np.cos(kernel + step)
+        velocity = 0.5 * velocity + gradient
+        left, values, right = np.linalg.svd(gradient + 0.5 * velocity)
+        values = values / np.linalg.norm(values)
+        for _ in range(3):
+            values = 3.4445 * values - 4.775 * values**3 + 2.0315 * values**5
+        lr = 0.1 * (1 - step / 8)
+        kernel = kernel * 2**0.5 / np.linalg.norm(kernel) - lr * (left * values @ right)
+        slow = 0.5 * slow + np.cos(bias + step)
+        bias = bias - lr * (np.cos(bias + step) + 0.5 * slow)
+    np.testing.assert_allclose(found["first"]["kernel"], kernel, rtol=1e-4)
+    np.testing.assert_allclose(found["first"]["bias"], bias, rtol=1e-5)
+
+
+def test_a_group_of_no_layer_is_told_before_anything_is_written(tmp_path) -> None:
+    config = Config(epochs=1, optim=OptimConfig(groups=("body: rate=2",)))
     with pytest.raises(ValueError, match="'body' names no layer"):
         api.fit("linear", "digits", config, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
