@@ -81,11 +81,13 @@ def make_optimizer(
     moves = _moves(config, steps_per_epoch, epochs)
     if groups:
 
-        def labels(params: Any) -> Any:
-            named = [nn.select(params, [group.pattern]) for group in groups]
-            return jax.tree.map(lambda *on: max((i for i, is_on in enumerate(on) if is_on), default=-1), *named)
+        def label(*named: bool) -> str:
+            return next((f"group{i}" for i in reversed(range(len(named))) if named[i]), "rest")
 
-        moves = optax.partition({-1: moves, **dict(enumerate(own))}, labels)
+        def labels(params: Any) -> Any:
+            return jax.tree.map(label, *[nn.select(params, [group.pattern]) for group in groups])
+
+        moves = optax.partition({"rest": moves, **{f"group{i}": group for i, group in enumerate(own)}}, labels)
     if config.clip is not None:
         if config.clip <= 0:
             raise ValueError(f"`clip` (={config.clip}) must be positive, or None for no clipping")

@@ -208,3 +208,20 @@ def test_a_group_of_no_layer_is_told_before_anything_is_written(tmp_path) -> Non
     with pytest.raises(ValueError, match="'body' names no layer"):
         api.fit("linear", "digits", config, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_of_several_groups_that_name_a_layer_the_last_counts() -> None:
+    found, last = trained("first: lr=1", "*/bias: lr=0.2", steps=3), trained("first/bias: lr=0.2", steps=3)
+    np.testing.assert_array_equal(found["first"]["bias"], last["first"]["bias"])
+    assert (found["first"]["kernel"] != last["first"]["kernel"]).all()
+
+
+def test_a_run_of_groups_goes_on_where_it_was_stopped(tmp_path) -> None:
+    groups = ("*/bias: name=adam lr=0.01 epochs=1", "*/kernel: name=spherical_muon lr=0.1")
+    config = Config(epochs=2, chunk=5, optim=OptimConfig("nesterov", groups=groups))
+    whole = api.fit("linear", "digits", config, out=tmp_path / "whole")
+    asked = iter([False] * 4 + [True])
+    *_, halted = api.fit_events("linear", "digits", config, out=tmp_path / "cut", stop=lambda: next(asked))
+    assert isinstance(halted, api.Halted)
+    again = api.fit("linear", "digits", config, out=tmp_path / "cut")
+    assert again.metrics() == whole.metrics()
