@@ -287,6 +287,7 @@ OTHERS: dict[str, Callable[[Step], int]] = {
     **dict.fromkeys(("max_pool", "min_pool", "max_pool_winners", "min_pool_winners"), _window),
     **dict.fromkeys(("select_and_scatter", "select_and_scatter_add"), _select),
     "bias_relu": lambda step: 2 * _size(step.output),
+    "bias_gelu": lambda step: 9 * _size(step.output),
     **dict.fromkeys(("scatter-add", "scatter-sub", "scatter-mul", "scatter-min", "scatter-max"), _scatter),
 }
 """Counts of one round, of primitives with windows or indices, and of jaxcnn's own that a trace keeps whole."""

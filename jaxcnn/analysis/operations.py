@@ -30,7 +30,7 @@ BORDERS = {"pad", "concatenate", "slice", "rev"}
 LINEAR = {"add", "sub", "mul", "div", "neg", "add_any"}
 ROOTS = {"rsqrt", "sqrt"}
 REDUCTIONS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min", "reduce_prod": "product"}
-ACTIVATIONS = {"erf": "gelu", "erfc": "gelu", "tanh": "tanh", "logistic": "sigmoid"}
+ACTIVATIONS = {"bias_gelu": "gelu", "erf": "gelu", "erfc": "gelu", "tanh": "tanh", "logistic": "sigmoid"}
 """What an elementwise layer is called by the first of these primitives that it has."""
 
 

@@ -36,7 +36,7 @@ def elementwise(world: World, equation: Any, operands: Sequence[Units]) -> list[
     return [dataclasses.replace(result, winner=followed(name, operands), here=standing(name, operands, shape))]
 
 
-@rule("bias_relu")
+@rule("bias_relu", "bias_gelu")
 def biased(world: World, equation: Any, operands: Sequence[Units]) -> list[Units]:
     array, bias = operands
     *outer, _ = array.shape

@@ -10,6 +10,7 @@ from jaxcnn.functional.dense import dense, flatten
 from jaxcnn.functional.drop_path import drop_path
 from jaxcnn.functional.dropout import dropout
 from jaxcnn.functional.filters import FILTERS, apply_filter
+from jaxcnn.functional.gelu import gelu
 from jaxcnn.functional.group import p4_conv, p4_lift_conv, p4m_conv, p4m_lift_conv
 from jaxcnn.functional.group_maps import group_action, group_pool
 from jaxcnn.functional.norm import group_norm, instance_norm, layer_norm
@@ -36,6 +37,7 @@ __all__ = [
     "drop_path",
     "dropout",
     "flatten",
+    "gelu",
     "global_avg_pool",
     "global_max_pool",
     "group_action",

@@ -1,4 +1,4 @@
-"""Batch normalisation, with or without the ReLU after it: one operation, and one in its gradient."""
+"""Batch normalisation, with or without the ReLU or GELU after it: one operation, and one in its gradient."""
 
 import math
 from collections.abc import Hashable
@@ -12,9 +12,12 @@ from jaxtyping import Num
 
 from jaxcnn.config import unknown
 from jaxcnn.functional import window as win
+from jaxcnn.functional.gelu import gelu_slope
 from jaxcnn.functional.norm import centre, check_channels, widened
 from jaxcnn.functional.primitive import merge, primitive, split
 
+ACTIVATIONS = (None, "relu", "gelu")
+"""What may follow in the same operation; the kernels know them by their places here."""
 Axes = tuple[Hashable, ...]
 """Names of mapped axes."""
 
@@ -47,7 +50,8 @@ def batch_norm(
         training: Normalise by the batch, and move the running statistics.
         momentum: Share of the old statistic that is kept: 0.9 is PyTorch's 0.1.
         epsilon: Added to the variance.
-        activation: `relu` returns `max(y, 0)`, which in training costs nothing more than y.
+        activation: `relu` returns `max(y, 0)`, which in training costs nothing more than y, and `gelu` `gelu(y)`, which
+            costs little more.
         axis_name: Axes of a surrounding `shard_map` or `vmap` that divide the batch, one name or several: in training
             the statistics, and the gradients through them, are then those of all shards together, of equal size.
 
@@ -74,12 +78,11 @@ def batch_norm(
         win.floating(**{name: statistic})
     if not 0 <= momentum <= 1:
         raise ValueError(f"`momentum` (={momentum}) must be in [0, 1]: it is the share of the old statistic kept")
-    if activation not in (None, "relu"):
-        raise ValueError(unknown("`activation`", activation, ("relu",)))
+    if activation not in ACTIVATIONS:
+        raise ValueError(unknown("`activation`", activation, ("relu", "gelu")))
     if not training:
         y = (x - mean) * (lax.rsqrt(variance.astype(scale.dtype) + epsilon) * scale) + offset
-        y = y.astype(x.dtype)
-        return jax.nn.relu(y) if activation else y, mean, variance
+        return _activated(y, activation).astype(x.dtype), mean, variance
     across = axis_name if isinstance(axis_name, tuple) else () if axis_name is None else (axis_name,)
     count = math.prod(x.shape[:-1]) * (lax.axis_size(across) if across else 1)
     if count < 2:
@@ -89,7 +92,7 @@ def batch_norm(
         )
     zeros = jnp.zeros_like(x, scale.dtype, shape=x.shape[-1:])  # of x's kind: in a `shard_map`, varying as x does
     scale, offset = scale + zeros, offset + zeros
-    settings: dict[str, Any] = {"epsilon": float(epsilon), "relu": activation == "relu"}
+    settings: dict[str, Any] = {"epsilon": float(epsilon), "activation": activation}
     if across:
         y, first, error, biased = _shared(x, scale, offset, across, **settings)
     else:
@@ -102,12 +105,22 @@ def batch_norm(
     return y, mean, variance
 
 
-def _forward(x: Array, scale: Array, offset: Array, *, epsilon: float, relu: bool) -> tuple[Array, ...]:
+def _activated(y: Array, activation: str | None) -> Array:
+    return y if activation is None else jnp.maximum(y, 0) if activation == "relu" else jax.nn.gelu(y)
+
+
+def _through(y: Array, dy: Array, activation: str | None) -> Array:
+    """Return the gradient, or the tangent, behind the activation of a normalised map."""
+    if activation is None:
+        return dy
+    return jnp.where(y > 0, dy, 0) if activation == "relu" else gelu_slope(y) * dy
+
+
+def _forward(x: Array, scale: Array, offset: Array, *, epsilon: float, activation: str | None) -> tuple[Array, ...]:
     """Return the map, each channel's mean and what rounding took from it, and its biased variance."""
     centred, first, error, variance = centre(x.astype(scale.dtype), tuple(range(x.ndim - 1)))
     y = centred * (lax.rsqrt(variance + epsilon) * scale) + offset
-    y = jnp.maximum(y, 0) if relu else y
-    return y.astype(x.dtype), *(statistic.reshape(-1) for statistic in (first, error, variance))
+    return _activated(y, activation).astype(x.dtype), *(statistic.reshape(-1) for statistic in (first, error, variance))
 
 
 def _tangent(
@@ -122,7 +135,7 @@ def _tangent(
     doffset: Array,
     *,
     epsilon: float,
-    relu: bool,
+    activation: str | None,
 ) -> tuple[Array, Array, Array]:
     """Return the tangents of the map, of the mean and of the variance; linear in `dx`, `dscale` and `doffset`."""
     axes = tuple(range(x.ndim - 1))
@@ -131,8 +144,7 @@ def _tangent(
     dmean, dvariance = dx.mean(axes), 2 * (centred * dx).mean(axes)
     slope = inverse * dscale - 0.5 * inverse**3 * scale * dvariance
     dy = inverse * scale * dx + centred * slope + (doffset - inverse * scale * dmean)
-    if relu:
-        dy = jnp.where(centred * (inverse * scale) + offset > 0, dy, 0)
+    dy = _through(centred * (inverse * scale) + offset, dy, activation)
     return dy.astype(x.dtype), dmean, dvariance
 
 
@@ -148,21 +160,21 @@ def _backward(
     dvariance: Array,
     *,
     epsilon: float,
-    relu: bool,
+    activation: str | None,
 ) -> tuple[Array, Array, Array]:
     """Return the cotangents of x, scale and offset: `_tangent`'s transpose, two reductions and one pass."""
     axes, count = tuple(range(x.ndim - 1)), math.prod(x.shape[:-1])
     centred, inverse = (x.astype(scale.dtype) - mean) - error, lax.rsqrt(variance + epsilon)
-    dy = dy.astype(scale.dtype)
-    if relu:
-        dy = jnp.where(centred * (inverse * scale) + offset > 0, dy, 0)
+    dy = _through(centred * (inverse * scale) + offset, dy.astype(scale.dtype), activation)
     total, moment = dy.sum(axes), (dy * centred).sum(axes)
     slope = (2 * dvariance - inverse**3 * scale * moment) / count
     dx = inverse * scale * dy + centred * slope + (dmean - inverse * scale * total) / count
     return dx.astype(x.dtype), inverse * moment, total
 
 
-def _shared(x: Array, scale: Array, offset: Array, across: Axes, *, epsilon: float, relu: bool) -> tuple[Array, ...]:
+def _shared(
+    x: Array, scale: Array, offset: Array, across: Axes, *, epsilon: float, activation: str | None
+) -> tuple[Array, ...]:
     """Do as `_forward` with the statistics of all shards. It is no primitive: it talks to other devices within."""
     axes, wide = tuple(range(x.ndim - 1)), x.astype(scale.dtype)
     # The first mean is but a shift that saves digits (see `centre`): nothing depends on it, so no gradient needs to
@@ -172,7 +184,7 @@ def _shared(x: Array, scale: Array, offset: Array, across: Axes, *, epsilon: flo
     error, square = lax.pmean((rest.mean(axes), jnp.square(rest).mean(axes)), across)
     variance = jnp.maximum(square - jnp.square(error), 0)
     y = (rest - error) * (lax.rsqrt(variance + epsilon) * scale) + offset
-    return (jax.nn.relu(y) if relu else y).astype(x.dtype), first, error, variance
+    return _activated(y, activation).astype(x.dtype), first, error, variance
 
 
 def _members_are_channels(arrays: Any, axes: Any) -> tuple[Any, Any] | None:

@@ -1,4 +1,4 @@
-"""A bias, a ReLU and perhaps a max pool in one pass over a map."""
+"""A bias, a ReLU and perhaps a max pool, or a GELU, in one pass over a map."""
 
 from typing import Any
 
@@ -11,9 +11,10 @@ from jaxtyping import Num
 from jaxcnn.config import unknown
 from jaxcnn.functional import window as win
 from jaxcnn.functional.extremum import MAX_POOL_WINNERS, SCATTER, SELECT
-from jaxcnn.functional.primitive import merge, primitive, split
+from jaxcnn.functional.gelu import FORWARD as GELU
+from jaxcnn.functional.primitive import members_are_channels, primitive
 
-ACTIVATIONS = ("relu", "relu_pool")
+ACTIVATIONS = ("relu", "relu_pool", "gelu")
 
 
 def add_bias(
@@ -22,15 +23,16 @@ def add_bias(
     *,
     activation: str | None = None,
 ) -> Num[Array, "*batch_and_output channels"]:
-    """Add a bias to every channel, and apply a ReLU.
+    """Add a bias to every channel, and apply a ReLU or a GELU.
 
     `y = max(x + bias, 0)`, or `x + bias` without it.
 
     Args:
         x: Map, `(*batch_and_spatial, channels)`.
         bias: `(channels,)`, of x's dtype; None is 0.
-        activation: None, `relu`, or `relu_pool`, which also takes the maximum of each 2x2 window, side by side, of a
-            map `(*batch, height, width, channels)`: the gradient is that of `max_pool`.
+        activation: None; `relu`; `gelu`, by tanh, in which half precision is computed in float32; or `relu_pool`, which
+            also takes the maximum of each 2x2 window, side by side, of a map `(*batch, height, width, channels)`: the
+            gradient is that of `max_pool`.
 
     Returns:
         The map, of x's dtype.
@@ -49,8 +51,8 @@ def add_bias(
     if activation not in ACTIVATIONS:
         raise ValueError(unknown("activation", activation, ACTIVATIONS))
     bias = jnp.zeros(x.shape[-1:], x.dtype) if bias is None else bias
-    if activation == "relu":
-        return FORWARD.bind(x, bias)[0]
+    if activation != "relu_pool":
+        return (GELU if activation == "gelu" else FORWARD).bind(x, bias)[0]
     x, batch = win.merge_batch(x, 2)
     y = POOL.bind(x, bias)[0]
     return y.reshape(*batch, *y.shape[1:])
@@ -91,13 +93,6 @@ def _pool_backward(y: Array, winner: Array, dy: Array, *, sizes: tuple[int, ...]
     return SCATTER.bind(winner, dy, place=_halves(sizes), sizes=sizes)[0], dbias
 
 
-def _members_are_channels(arrays: Any, axes: Any) -> tuple[Any, Any]:
-    """Take the maps of all members of a vmap as the channels of one map."""
-    size = next(array.shape[axis] for array, axis in zip(arrays, axes, strict=True) if axis is not None)
-    merged = [merge(array, axis, size, -1) for array, axis in zip(arrays, axes, strict=True)]
-    return merged, lambda output: split(output, size, -1)
-
-
 def _jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
     y = FORWARD.bind(*primals)
     return y, TANGENT.bind(*y, *map(ad.instantiate_zeros, tangents))
@@ -121,9 +116,9 @@ def _pool_transpose(cotangents: Any, y: Array, winner: Array, *linear: Any) -> l
     return [None, None, *(g if ad.is_undefined_primal(a) else None for a, g in zip(linear, gradients, strict=True))]
 
 
-BACKWARD = primitive("bias_relu_backward", _backward, fold=_members_are_channels)
+BACKWARD = primitive("bias_relu_backward", _backward, fold=members_are_channels)
 TANGENT = primitive("bias_relu_tangent", _tangent, transpose=_transpose)
-FORWARD = primitive("bias_relu", _forward, jvp=_jvp, fold=_members_are_channels)
-POOL_BACKWARD = primitive("bias_relu_pool_backward", _pool_backward, fold=_members_are_channels)
+FORWARD = primitive("bias_relu", _forward, jvp=_jvp, fold=members_are_channels)
+POOL_BACKWARD = primitive("bias_relu_pool_backward", _pool_backward, fold=members_are_channels)
 POOL_TANGENT = primitive("bias_relu_pool_tangent", _pool_tangent, transpose=_pool_transpose)
-POOL = primitive("bias_relu_pool", _pool, jvp=_pool_jvp, fold=_members_are_channels)
+POOL = primitive("bias_relu_pool", _pool, jvp=_pool_jvp, fold=members_are_channels)

@@ -42,7 +42,7 @@ def conv(
         groups: Number of groups that channels are split into; a group sees its own channels only.
         flip_kernel: Flip the window, as the mathematician's convolution does.
         precision: As in `lax.conv_general_dilated`.
-        activation: None, `relu` or `relu_pool`: what `add_bias` computes in one pass with the bias.
+        activation: None, `relu`, `gelu` or `relu_pool`: what `add_bias` computes in one pass with the bias.
 
     Returns:
         Map, `(*batch, *output, out_channels)`, of x's dtype.

@@ -113,6 +113,26 @@ def _of(function: Function, arrays: Sequence[Any], which: Sequence[int], paramet
     return partial
 
 
+def members_are_channels(arrays: Sequence[Any], axes: Sequence[int | None]) -> tuple[list[Array], Any]:
+    """Take the maps of all members of a vmap as the channels of one map: a `fold`.
+
+    Args:
+        arrays: Maps and vectors whose last axis is of channels.
+        axes: Their batch axes, None where an array has none; at least one has.
+
+    Returns:
+        Arrays without a batch, and what gives an output its batch back.
+
+    Example:
+        >>> arrays, back = members_are_channels([jnp.zeros((2, 5, 3)), jnp.zeros(3)], [0, None])
+        >>> arrays[0].shape, arrays[1].shape, back(arrays[0])[0].shape
+        ((5, 6), (6,), (5, 2, 3))
+    """
+    size = next(array.shape[axis] for array, axis in zip(arrays, axes, strict=True) if axis is not None)
+    merged = [merge(array, axis, size, -1) for array, axis in zip(arrays, axes, strict=True)]
+    return merged, lambda output: split(output, size, -1)
+
+
 def merge(array: Array, axis: int | None, size: int, into: int) -> Array:
     """Merge a batch axis into another, before which it moves; one that is missing is made.
 

@@ -1,4 +1,4 @@
-"""Kernels for training steps: batch norm and bias with their ReLU, max pool, and their gradients.
+"""Kernels for training steps: batch norm and bias with their ReLU or GELU, max pool, and their gradients.
 
 The primitives are those of `jaxcnn.functional`. A max pool that nobody differentiates is XLA's, which is as fast.
 """
@@ -15,8 +15,10 @@ from jax.extend import core
 from jax.interpreters import mlir
 
 from jaxcnn.functional import bias
-from jaxcnn.functional.batch_norm import BACKWARD, FORWARD
+from jaxcnn.functional.batch_norm import ACTIVATIONS, BACKWARD, FORWARD
 from jaxcnn.functional.extremum import MAX_POOL_WINNERS, SCATTER
+from jaxcnn.functional.gelu import BACKWARD as GELU_BACKWARD
+from jaxcnn.functional.gelu import FORWARD as GELU
 from jaxcnn.functional.primitive import DEFAULT
 from jaxcnn.lowering.onednn import spans_devices
 
@@ -24,8 +26,8 @@ DTYPES = ("float32", "bfloat16", "uint8")  # uint8: which tap of a window won
 LANES = 32  # fewer channels leave the processor's vectors unfilled, unless a whole row is pooled at once
 
 
-def _norm_attributes(*, epsilon: float, relu: bool) -> dict[str, Any]:
-    return {"epsilon": np.float32(epsilon), "relu": relu}
+def _norm_attributes(*, epsilon: float, activation: str | None) -> dict[str, Any]:
+    return {"epsilon": np.float32(epsilon), "activation": np.int32(ACTIVATIONS.index(activation))}
 
 
 def _pool_attributes(*, place: Any, sizes: Any = None) -> dict[str, Any]:
@@ -58,6 +60,8 @@ KERNELS = {
     "jaxcnn_batch_norm_backward": Kernel(BACKWARD, _norm_attributes),
     "jaxcnn_bias_relu": Kernel(bias.FORWARD, dict),
     "jaxcnn_bias_relu_backward": Kernel(bias.BACKWARD, dict),
+    "jaxcnn_bias_gelu": Kernel(GELU, dict),
+    "jaxcnn_bias_gelu_backward": Kernel(GELU_BACKWARD, dict),
     "jaxcnn_bias_relu_pool": Kernel(bias.POOL, dict),
     "jaxcnn_bias_relu_pool_backward": Kernel(bias.POOL_BACKWARD, lambda sizes: {}),
     "jaxcnn_max_pool_winners": Kernel(MAX_POOL_WINNERS, _pool_attributes, _pool_pays),

@@ -5,13 +5,14 @@ from collections.abc import Callable
 import jax
 from jax import Array
 
+from jaxcnn import functional as F
 from jaxcnn.config import unknown
 from jaxcnn.nn.module import Module
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
     "relu6": jax.nn.relu6,
-    "gelu": jax.nn.gelu,
+    "gelu": F.gelu,
     "silu": jax.nn.silu,
     "tanh": jax.numpy.tanh,
     "sigmoid": jax.nn.sigmoid,

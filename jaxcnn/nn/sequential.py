@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import jax
 from jax import Array
 
+from jaxcnn import functional as F
 from jaxcnn.nn.activation import Activation, Identity
 from jaxcnn.nn.conv import Conv
 from jaxcnn.nn.module import Module
@@ -15,8 +16,8 @@ from jaxcnn.nn.pool import MaxPool
 class Sequential(Module):
     """Feed each layer's output to the next one.
 
-    In training a batch norm, or a convolution's bias, and the ReLU that follows are one operation of the same value; so
-    is a 2x2 max pool after a convolution's.
+    In training a batch norm, or a convolution's bias, and the ReLU or GELU that follows are one operation of the same
+    value; so is a 2x2 max pool after a convolution's ReLU.
 
     Args:
         *layers: Modules, named `layer0`, `layer1`, ...; a function of one array stands for its `Activation`.
@@ -52,19 +53,22 @@ class Sequential(Module):
         return x
 
 
-LAYERS = {"relu": 1, "relu_pool": 2}
+FUSED = ((jax.nn.relu, "relu"), (F.gelu, "gelu"))
+"""Functions that a batch norm, or a convolution's bias, takes along, and the name that these give them."""
+LAYERS = {"relu": 1, "gelu": 1, "relu_pool": 2}
 """How many layers an activation stands for."""
 
 
 def _takes(layer: Module, following: Sequence[Module]) -> str | None:
     """Tell what a layer computes in the same pass of the layers after it."""
-    relu = [type(f) is Activation and f.function is jax.nn.relu for f in following[:1]]
-    if relu != [True]:
+    function = following[0].function if following and type(following[0]) is Activation else None
+    name = next((name for fused, name in FUSED if fused is function), None)
+    if type(layer) is BatchNorm or name is None:
+        return name
+    if type(layer) is not Conv or layer.bias is None:
         return None
-    if type(layer) is Conv and layer.bias is not None:
-        halves = layer.kernel.ndim == 4 and len(following) > 1 and _is_halving(following[1])
-        return "relu_pool" if halves else "relu"
-    return "relu" if type(layer) is BatchNorm else None
+    halves = name == "relu" and layer.kernel.ndim == 4 and len(following) > 1 and _is_halving(following[1])
+    return "relu_pool" if halves else name
 
 
 def _is_halving(pool: Module) -> bool:

@@ -17,6 +17,7 @@ from jaxcnn.analysis import costs, trace
 from jaxcnn.functional import bias
 
 norm = importlib.import_module("jaxcnn.functional.batch_norm")  # which the function of that name hides
+gelu = importlib.import_module("jaxcnn.functional.gelu")
 
 
 def struct(*shape, dtype="float32"):
@@ -202,12 +203,14 @@ MAP, CHANNEL = struct(ROWS, CHANNELS), struct(CHANNELS)
     ("primitive", "definition", "args"),
     [
         (bias.FORWARD, bias._forward, [MAP, CHANNEL]),
+        (gelu.FORWARD, gelu._forward, [MAP, CHANNEL]),
+        (gelu.BACKWARD, gelu._backward, [MAP, CHANNEL, MAP]),
         (norm.FORWARD, norm._forward, [MAP, CHANNEL, CHANNEL]),
         (norm.BACKWARD, norm._backward, [MAP, *[CHANNEL] * 5, MAP, CHANNEL, CHANNEL]),
     ],
 )
 def test_a_fused_operation_costs_what_its_definition_does(primitive, definition, args):
-    options = {} if primitive is bias.FORWARD else {"epsilon": 1e-5, "relu": True}
+    options = {"epsilon": 1e-5, "activation": "relu"} if primitive.name.startswith("batch_norm") else {}
     fused = total(lambda *args: primitive.bind(*args, **options), *args).flops
     assert fused == total(functools.partial(definition, **options), *args).flops >= 2 * ROWS * CHANNELS
 

@@ -47,7 +47,7 @@ def divided(axis_name: Any = "shards", **options: Any) -> Callable[..., Outputs]
     return whole
 
 
-@pytest.mark.parametrize("activation", [None, "relu"])
+@pytest.mark.parametrize("activation", [None, "relu", "gelu"])
 def test_a_divided_batch_is_normed_as_a_whole(activation: str | None) -> None:
     with jax.enable_x64(True):
         args, weights = arguments("float64"), normal(3, (8, 5, 2, CHANNELS), "float64")

@@ -13,7 +13,7 @@ from jax import Array
 from jax.test_util import check_grads
 from references import norm as norm_reference
 from references import pool as pool_reference
-from references.arrays import normal
+from references.arrays import gelu, normal
 from references.kernels import DTYPES, close, handlers, pure, registered
 
 from jaxcnn import functional as F
@@ -47,11 +47,11 @@ def arguments(shape: tuple[int, ...], dtype: str, seed: int = 0) -> tuple[Array,
 @pytest.mark.parametrize("shape", [(2, 1), (2, 64), (3, 1, 5, 3), (31, 4, 4, 17), (16, 33, 37, 64)])
 def test_batch_norm_equals_numpy(shape: tuple[int, ...], dtype: str) -> None:
     x, scale, offset, dy = arguments(shape, dtype)
-    for activation in (None, "relu"):
+    for activation, function in ((None, lambda y: y), ("relu", lambda y: np.maximum(y, 0)), ("gelu", gelu)):
         y, mean, variance = jax.jit(partial(norm, activation=activation))(x, scale, offset)
         expected, expected_mean, unbiased = norm_reference.batch_norm(x, 1e-5)
         expected = expected * np.asarray(scale) + np.asarray(offset)
-        expected = np.maximum(expected, 0) if activation else expected
+        expected = function(expected)
         close(y, expected, dtype)
         if dtype == "bfloat16":  # rounded, not cut off
             assert np.mean(np.asarray(y == expected.astype(y.dtype))) > 0.97
@@ -77,7 +77,7 @@ def test_the_statistics_have_gradients() -> None:
     x, scale, offset, _ = arguments((5, 6, 32), "float32")
 
     def of_statistics(x: Array) -> Array:
-        y, mean, error, variance = FORWARD.bind(x, scale, offset, epsilon=0.1, relu=True)
+        y, mean, error, variance = FORWARD.bind(x, scale, offset, epsilon=0.1, activation="relu")
         return (y * y).sum() + jnp.sin(mean + error).sum() + (variance**2).sum()
 
     close(jax.jit(jax.grad(of_statistics))(x), pure(jax.grad(of_statistics), x))
@@ -86,12 +86,14 @@ def test_the_statistics_have_gradients() -> None:
         check_grads(jax.jit(of_statistics), (wide,), order=2, modes=("fwd", "rev"))
 
 
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_batch_norm_passes_on_what_is_not_finite(bad: float, dtype: str) -> None:
+def test_batch_norm_passes_on_what_is_not_finite(bad: float, dtype: str, activation: str) -> None:
     x, scale, offset, dy = arguments((5, 6, 32), dtype)
     x, offset = x.at[3, 2, 1].set(bad), offset.at[2].set(np.uint32(0x7FFFFFFF).view("float32"))  # a NaN that rounds up
-    ours, expected = jax.jit(norm_gradients)(x, scale, offset, dy), pure(norm_gradients, x, scale, offset, dy)
+    gradients = partial(norm_gradients, activation=activation)
+    ours, expected = jax.jit(gradients)(x, scale, offset, dy), pure(gradients, x, scale, offset, dy)
     close(ours, expected, dtype, 10)
     assert jnp.isnan(ours[0][..., 1:3]).all()
 

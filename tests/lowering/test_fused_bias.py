@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax import Array
 from references import pool as pool_reference
-from references.arrays import normal
+from references.arrays import gelu, normal
 from references.kernels import DTYPES, close, handlers, registered
 
 from jaxcnn import functional as F
@@ -63,6 +63,65 @@ def test_bias_and_relu_transformed() -> None:
     ):
         close(jax.jit(how, static_argnums=0)(fused), jax.jit(how, static_argnums=0)(plain))
     assert np.isnan(jax.jit(partial(add_bias, activation="relu"))(jnp.full(6, jnp.nan), bias[0])).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (7, 6), (3, 5, 5, 17), (64, 20, 20, 6), (2, 600), (33, 16, 16, 64)])
+def test_bias_and_gelu_equal_numpy(shape: tuple[int, ...], dtype: str) -> None:
+    x, dy, bias = 4 * normal(0, shape, dtype), normal(1, shape, dtype), normal(2, shape[-1:], dtype)
+
+    def run(x: Array, bias: Array, dy: Array) -> Any:
+        y, back = jax.vjp(partial(add_bias, activation="gelu"), x, bias)
+        return y, back(dy)
+
+    y, (dx, dbias) = jax.jit(run)(x, bias, dy)
+    wide, wide_dy = (np.asarray(x, np.float64) + np.asarray(bias, np.float64)), np.asarray(dy, np.float64)
+    step = 1e-5
+    slope = (gelu(wide + step) - gelu(wide - step)) / (2 * step)
+    close(y, gelu(wide), dtype)
+    close(dx, slope * wide_dy, dtype)
+    close(dbias, (slope * wide_dy).sum(tuple(range(len(shape) - 1))), dtype, 10)
+    if dtype == "bfloat16":  # rounded once; beyond 3 x + bias, or 0, is so near that ties differ
+        assert np.mean(np.asarray(y == gelu(wide).astype(y.dtype))[abs(wide) < 3]) > 0.99
+    assert handlers(run, *map(jnp.asarray, (y, dbias, y))) == {"jaxcnn_bias_gelu", "jaxcnn_bias_gelu_backward"}
+
+
+def test_gelu_everywhere() -> None:
+    x = jnp.concatenate([jnp.linspace(-30, 30, 20001), 10.0 ** jnp.arange(-30, 38), -(10.0 ** jnp.arange(-30, 38))])
+    wide = np.asarray(x, np.float64)
+    value, slope = jax.jit(F.gelu)(x), jax.jit(jax.vmap(jax.grad(F.gelu)))(x)
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(value, gelu(wide), rtol=2e-6, atol=1e-6)
+    near, step = np.clip(wide, -20, 20), 1e-5
+    expected = (gelu(near + step) - gelu(near - step)) / (2 * step)
+    np.testing.assert_allclose(slope, expected, rtol=1e-6, atol=1e-6)
+    bad = jnp.array([jnp.nan, jnp.inf, -jnp.inf])
+    np.testing.assert_allclose(jax.jit(F.gelu)(bad), [np.nan, np.inf, 0], atol=1e-30)
+    with pytest.raises(TypeError, match="floating"):
+        F.gelu(jnp.arange(3))
+
+
+def test_bias_and_gelu_transformed() -> None:
+    x, bias = normal(0, (3, 4, 6)), normal(1, (3, 6))
+
+    def fused(x: Array, bias: Array) -> Array:
+        return jnp.sin(add_bias(x, bias, activation="gelu")).sum()
+
+    def plain(x: Array, bias: Array) -> Array:
+        return jnp.sin(jax.nn.gelu(x + bias)).sum()
+
+    def second(f: Any) -> Any:
+        return jax.grad(lambda x, b: sum((g**2).sum() for g in jax.grad(f, (0, 1))(x, b)), (0, 1))
+
+    for how in (
+        lambda f: jax.grad(f, (0, 1))(x[0], bias[0]),
+        lambda f: jax.jvp(f, (x[0], bias[0]), (x[1], bias[1])),
+        lambda f: second(f)(x[0], bias[0]),
+        lambda f: jax.vmap(jax.grad(f, (0, 1)), (0, None))(x, bias[0]),
+        lambda f: jax.vmap(second(f))(x, bias),
+        lambda f: jax.vmap(jax.grad(f, 1), (None, 0))(x[0], bias),
+    ):
+        close(jax.jit(how, static_argnums=0)(fused), jax.jit(how, static_argnums=0)(plain), "float32", 10)
 
 
 HALVING = {"strides": (2, 2), "padding": ((0, 0), (0, 0)), "dilation": (1, 1)}

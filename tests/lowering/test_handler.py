@@ -193,6 +193,7 @@ NORMS = {
     "a result of another type": ({"result": "bfloat16"}, "differ in shape or type"),
     "integers": ({"dtype": "int32"}, "float32 or bfloat16"),
     "a scalar": ({"x": ()}, "axis of channels"),
+    "an unknown activation": ({"activation": 3}, "an activation is 0"),
 }
 
 
@@ -201,11 +202,12 @@ def test_a_wrong_batch_norm_is_an_error(name: str) -> None:
     changes, words = NORMS[name]
     parts: dict[str, Any] = {"x": (4, 8), "y": (4, 8), "scale": (8,), "mean": (8,), "dtype": "float32", **changes}
     vector = jax.ShapeDtypeStruct((8,), "float32")
+    settings = {"epsilon": np.float32(1e-5), "activation": np.int32(parts.get("activation", 1))}
     y = jax.ShapeDtypeStruct(parts["y"], parts.get("result", parts["dtype"]))
     call = jax.ffi.ffi_call("jaxcnn_batch_norm", (y, jax.ShapeDtypeStruct(parts["mean"], "float32"), vector, vector))
     arrays = jnp.ones(parts["x"], parts["dtype"]), jnp.ones(parts["scale"]), jnp.ones(8)
     with pytest.raises(jax.errors.JaxRuntimeError, match=words):
-        jax.block_until_ready(jax.jit(lambda: call(*arrays, epsilon=np.float32(1e-5), relu=True))())
+        jax.block_until_ready(jax.jit(lambda: call(*arrays, **settings))())
 
 
 BIASED_POOLS = {

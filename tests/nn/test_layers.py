@@ -117,18 +117,19 @@ def test_bad_arguments(make, message):
         make()
 
 
-def test_in_training_a_norm_takes_the_relu_that_follows() -> None:
-    net = nn.Sequential(norm=nn.BatchNorm(3), activation=nn.Activation("relu"), last=nn.Activation("relu"))
+@pytest.mark.parametrize("name", ["relu", "gelu"])
+def test_in_training_a_norm_takes_the_activation_that_follows(name: str) -> None:
+    net = nn.Sequential(norm=nn.BatchNorm(3), activation=nn.Activation(name), last=nn.Activation("relu"))
     x = jax.random.normal(jax.random.key(0), (4, 5, 3))
-    expected = jax.nn.relu(nn.BatchNorm(3)(x, training=True))
-    np.testing.assert_array_equal(net(x, training=True), expected)
+    expected = jax.nn.relu(getattr(jax.nn, name)(nn.BatchNorm(3)(x, training=True)))
+    np.testing.assert_allclose(net(x, training=True), expected, rtol=1e-6, atol=1e-7)
 
     def equations(training):
         apply, params, statistics = nn.split(net)
         jaxpr = jax.make_jaxpr(lambda x: apply(params, statistics, x, training=training)[0])(x)
-        return [(e.primitive.name, str(e.source_info.name_stack), e.params.get("relu")) for e in jaxpr.eqns]
+        return [(e.primitive.name, str(e.source_info.name_stack), e.params.get("activation")) for e in jaxpr.eqns]
 
-    assert ("batch_norm", "norm", True) in equations(True)
+    assert ("batch_norm", "norm", name) in equations(True)
     assert {scope for _, scope, _ in equations(True)} - {""} == {"norm", "last"}
     assert {scope for _, scope, _ in equations(False)} - {""} == {"norm", "activation", "last"}
 

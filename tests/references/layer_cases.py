@@ -95,7 +95,7 @@ def antialiased(choose: Chooser) -> Case:
 
 
 def add_bias(choose: Chooser) -> Case:
-    name = choose.one_of("activation", (None, "relu", "relu_pool"))
+    name = choose.one_of("activation", (None, "relu", "gelu", "relu_pool"))
     rank = 2 if name == "relu_pool" else choose.rank()
     sizes = choose.sizes(rank, (2,) * rank if choose.regular else None)
     place = win.geometry(sizes, (2,) * rank, strides=2)
@@ -110,14 +110,14 @@ def add_bias(choose: Chooser) -> Case:
 
 def batch_norm(choose: Chooser) -> Case:
     sizes, training = choose.sizes(choose.rank()), choose.flip("training")
-    activation = choose.one_of("activation", (None, "relu"))
+    activation = choose.one_of("activation", (None, "relu", "gelu"))
     plain, params = choose.module(lambda rngs: nn.BatchNorm(3), training=training)
     statistics = (choose.array((3,)), jnp.abs(choose.array((3,))) + 0.5) if activation else ()
 
-    def rectified(p: Any, x: Any) -> Any:
-        return F.batch_norm(x, p["scale"], p["offset"], *statistics, training=training, activation="relu")[0]
+    def activated(p: Any, x: Any) -> Any:
+        return F.batch_norm(x, p["scale"], p["offset"], *statistics, training=training, activation=activation)[0]
 
-    fn = rectified if activation else plain
+    fn = activated if activation else plain
     return choose.case(fn, params, sizes, 3, map(domains.normalised if training else domains.pointwise, sizes))
 
 
@@ -166,7 +166,7 @@ def _phase(k: int) -> Reading:
 
 
 CASES: dict[str, tuple[Callable[[Chooser], Case], tuple[str, ...]]] = {
-    "Activation": (pointwise(activation), ()),
+    "Activation": (pointwise(activation), ("gelu",)),
     "AdaptivePool": (windows.adaptive_pool, ("adaptive_avg_pool", "adaptive_max_pool")),
     "AntialiasedActivation": (antialiased, ("antialiased_activation",)),
     "AvgPool": (windows.pool(nn.AvgPool, domains.averaged), ("avg_pool",)),

@@ -1,4 +1,4 @@
-// Batch normalisation of a channels-last map, with or without a ReLU after it, and its gradient.
+// Batch normalisation of a channels-last map, with or without a ReLU or a GELU after it, and its gradient.
 //
 // Memory is what these wait for, so each reads its map twice and writes once. Statistics are float32 over a block of
 // rows, about the block's own mean, while it lies in the cache; blocks are put together in float64 (Chan, Golub and
@@ -19,17 +19,27 @@ constexpr int64_t kBlockBytes = 1 << 14;
     join_block(x, before, rows, channels, scratch, mean, moment);                                                    \
   }                                                                                                                  \
   VERSIONS void normalize(const T* x, int64_t rows, int64_t channels, const Coefficients& k, T* y) {                 \
-    k.relu ? normalize_rows<true>(x, rows, channels, k, y) : normalize_rows<false>(x, rows, channels, k, y);         \
+    switch (k.activation) {                                                                                          \
+      case Activation::kNone: return normalize_rows<Activation::kNone>(x, rows, channels, k, y);                     \
+      case Activation::kRelu: return normalize_rows<Activation::kRelu>(x, rows, channels, k, y);                     \
+      case Activation::kGelu: return normalize_rows<Activation::kGelu>(x, rows, channels, k, y);                     \
+    }                                                                                                                \
   }                                                                                                                  \
   VERSIONS void sums(const T* x, const T* dy, int64_t rows, int64_t channels, const Coefficients& k, float* scratch, \
-                     double* totals, double* moments) {                                                              \
-    k.relu ? add_block<true>(x, dy, rows, channels, k, scratch, totals, moments)                                     \
-           : add_block<false>(x, dy, rows, channels, k, scratch, totals, moments);                                   \
+                     double* totals, double* moments, T* dx) {                                                       \
+    switch (k.activation) {                                                                                          \
+      case Activation::kNone: return add_block<false>(x, dy, rows, channels, k, scratch, totals, moments);           \
+      case Activation::kRelu: return add_block<true>(x, dy, rows, channels, k, scratch, totals, moments);            \
+      case Activation::kGelu: return add_gelu_block(x, dy, rows, channels, k, scratch, totals, moments, dx);         \
+    }                                                                                                                \
   }                                                                                                                  \
   VERSIONS void differentiate(const T* x, const T* dy, int64_t rows, int64_t channels, const Coefficients& k,        \
                               T* dx) {                                                                               \
-    k.relu ? differentiate_rows<true>(x, dy, rows, channels, k, dx)                                                  \
-           : differentiate_rows<false>(x, dy, rows, channels, k, dx);                                                \
+    switch (k.activation) {                                                                                          \
+      case Activation::kNone: return differentiate_rows<false>(x, dy, rows, channels, k, dx);                        \
+      case Activation::kRelu: return differentiate_rows<true>(x, dy, rows, channels, k, dx);                         \
+      case Activation::kGelu: return differentiate_in_place(x, rows, channels, k, dx);                               \
+    }                                                                                                                \
   }
 FOR_TYPE(float)
 FOR_TYPE(bfloat16)
@@ -76,8 +86,9 @@ const float* vector(const Buffer& buffer, int64_t channels) {
 float* vector(Result& buffer, int64_t channels) { return const_cast<float*>(vector(*buffer, channels)); }
 
 template <typename T>
-void forward(ffi::ThreadPool& pool, const Rows& map, const T* x, const float* scale, const float* offset, float epsilon, bool relu, T* y,
-             float* mean, float* error, float* variance) {
+void forward(ffi::ThreadPool& pool, const Rows& map, const T* x, const float* scale, const float* offset, float epsilon,
+             Activation activation, T* y,
+                          float* mean, float* error, float* variance) {
   const int64_t channels = map.channels, parts = Rows::kParts;
   std::vector<double> means(parts * channels), moments(parts * channels);
   std::vector<float> scratch(parts * 3 * channels), factor(channels);
@@ -101,7 +112,7 @@ void forward(ffi::ThreadPool& pool, const Rows& map, const T* x, const float* sc
     variance[i] = static_cast<float>(biased < 0 ? 0 : biased);
     factor[i] = scale[i] / std::sqrt(variance[i] + epsilon);
   }
-  const Coefficients k{relu, mean, error, factor.data(), offset, nullptr, nullptr};
+  const Coefficients k{activation, mean, error, factor.data(), offset, nullptr, nullptr};
   for_each_part(pool, parts, map.many_cores(), [&](int64_t part) {
     map.backwards(part, [&](int64_t row, int64_t rows) {
       normalize(x + row * channels, rows, channels, k, y + row * channels);
@@ -112,16 +123,16 @@ void forward(ffi::ThreadPool& pool, const Rows& map, const T* x, const float* sc
 template <typename T>
 void backward(ffi::ThreadPool& pool, const Rows& map, const T* x, const float* scale, const float* offset, const float* mean,
               const float* error, const float* variance, const T* dy, const float* dmean, const float* dvariance,
-              float epsilon, bool relu, T* dx, float* dscale, float* doffset) {
+              float epsilon, Activation activation, T* dx, float* dscale, float* doffset) {
   const int64_t channels = map.channels, parts = Rows::kParts;
   std::vector<double> totals(parts * channels), moments(parts * channels);
   std::vector<float> scratch(parts * 2 * channels), factor(channels), slope(channels), shift(channels);
   for (int64_t i = 0; i < channels; ++i) factor[i] = scale[i] / std::sqrt(variance[i] + epsilon);
-  const Coefficients k{relu, mean, error, factor.data(), offset, slope.data(), shift.data()};
+  const Coefficients k{activation, mean, error, factor.data(), offset, slope.data(), shift.data()};
   for_each_part(pool, parts, map.many_cores(), [&](int64_t part) {
     map.forwards(part, [&](int64_t row, int64_t rows) {
       sums(x + row * channels, dy + row * channels, rows, channels, k, &scratch[part * 2 * channels],
-           &totals[part * channels], &moments[part * channels]);
+           &totals[part * channels], &moments[part * channels], dx + row * channels);
     });
   });
   for (int64_t i = 0; i < channels; ++i) {
@@ -157,22 +168,27 @@ void require_alike(const Buffer& left, const Buffer& right) {
           "the maps differ in shape or type");
 }
 
+Activation activation_of(int32_t number) {
+  require(number >= 0 && number <= 2, "an activation is 0 (none), 1 (ReLU) or 2 (GELU)");
+  return static_cast<Activation>(number);
+}
+
 ffi::Error run_forward(ffi::ThreadPool pool, Buffer x, Buffer scale, Buffer offset, Result y, Result mean, Result error, Result variance,
-                       float epsilon, bool relu) {
+                       float epsilon, int32_t activation) {
   return for_type_of(x, [&](auto zero) {
     using T = decltype(zero);
     const Rows map(x, sizeof(T));
     const int64_t channels = map.channels;
     require_alike(x, *y);
     forward(pool, map, static_cast<const T*>(x.untyped_data()), vector(scale, channels), vector(offset, channels), epsilon,
-            relu, static_cast<T*>(y->untyped_data()), vector(mean, channels), vector(error, channels),
+            activation_of(activation), static_cast<T*>(y->untyped_data()), vector(mean, channels), vector(error, channels),
             vector(variance, channels));
   });
 }
 
 ffi::Error run_backward(ffi::ThreadPool pool, Buffer x, Buffer scale, Buffer offset, Buffer mean, Buffer error, Buffer variance, Buffer dy,
                         Buffer dmean, Buffer dvariance, Result dx, Result dscale, Result doffset, float epsilon,
-                        bool relu) {
+                        int32_t activation) {
   return for_type_of(x, [&](auto zero) {
     using T = decltype(zero);
     const Rows map(x, sizeof(T));
@@ -182,7 +198,7 @@ ffi::Error run_backward(ffi::ThreadPool pool, Buffer x, Buffer scale, Buffer off
     backward(pool, map, static_cast<const T*>(x.untyped_data()), vector(scale, channels), vector(offset, channels),
              vector(mean, channels), vector(error, channels), vector(variance, channels),
              static_cast<const T*>(dy.untyped_data()), vector(dmean, channels), vector(dvariance, channels), epsilon,
-             relu, static_cast<T*>(dx->untyped_data()), vector(dscale, channels), vector(doffset, channels));
+             activation_of(activation), static_cast<T*>(dx->untyped_data()), vector(dscale, channels), vector(doffset, channels));
   });
 }
 
@@ -203,7 +219,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(jaxcnn_batch_norm, jaxcnn::run_forward,
                                   .Ret<ffi::AnyBuffer>()
                                   .Ret<ffi::AnyBuffer>()
                                   .Attr<float>("epsilon")
-                                  .Attr<bool>("relu"));
+                                  .Attr<int32_t>("activation"));
 
 JAXCNN_EXPORT XLA_FFI_Error* jaxcnn_batch_norm_backward(XLA_FFI_CallFrame*);
 XLA_FFI_DEFINE_HANDLER_SYMBOL(jaxcnn_batch_norm_backward, jaxcnn::run_backward,
@@ -222,4 +238,4 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(jaxcnn_batch_norm_backward, jaxcnn::run_backward,
                                   .Ret<ffi::AnyBuffer>()
                                   .Ret<ffi::AnyBuffer>()
                                   .Attr<float>("epsilon")
-                                  .Attr<bool>("relu"));
+                                  .Attr<int32_t>("activation"));

@@ -1,14 +1,18 @@
 // Batch normalisation's loops over rows of channels.
 #pragma once
 
+#include "gelu.h"
 #include "loops.h"
 
 namespace jaxcnn {
 
+// What follows the normalisation in the same pass.
+enum class Activation : int32_t { kNone, kRelu, kGelu };
+
 // One number a channel for each step of the formulas: y = (x - mean - error) factor + offset, and in the gradient
 // dx = factor dy + (x - mean - error) slope + shift.
 struct Coefficients {
-  bool relu;
+  Activation activation;
   const float *mean, *error, *factor, *offset, *slope, *shift;
 };
 
@@ -68,7 +72,7 @@ INLINE void join_block(const T* x, int64_t before, int64_t rows, int64_t channel
   }
 }
 
-template <bool relu, typename T>
+template <Activation activation, typename T>
 INLINE void normalize_rows(const T* __restrict x, int64_t rows, int64_t channels, const Coefficients& k,
                            T* __restrict y) {
   const float *__restrict mean = k.mean, *__restrict error = k.error, *__restrict factor = k.factor,
@@ -76,7 +80,11 @@ INLINE void normalize_rows(const T* __restrict x, int64_t rows, int64_t channels
   for (int64_t row = 0; row < rows; ++row, x += channels, y += channels) {
     for (int64_t i = 0; i < channels; ++i) {
       const float value = ((widen(x[i]) - mean[i]) - error[i]) * factor[i] + offset[i];
-      narrow(relu && value < 0 ? 0.f : value, y + i);
+      if constexpr (activation == Activation::kGelu) {
+        narrow(gelu(value), y + i);
+      } else {
+        narrow(activation == Activation::kRelu && value < 0 ? 0.f : value, y + i);
+      }
     }
   }
 }
@@ -134,6 +142,44 @@ INLINE void differentiate_rows(const T* __restrict x, const T* __restrict dy, in
       const float centred = (widen(x[i]) - mean[i]) - error[i];
       const float g = through<relu>(centred, factor[i], offset[i], widen(dy[i]));
       narrow(factor[i] * g + (centred * slope[i] + shift[i]), dx + i);
+    }
+  }
+}
+
+// As `add_block` after a GELU; the gradient behind it, which takes some time to compute, is kept in `dx`.
+template <typename T>
+INLINE void add_gelu_block(const T* __restrict x, const T* __restrict dy, int64_t rows, int64_t channels,
+                           const Coefficients& k, float* __restrict scratch, double* __restrict totals,
+                           double* __restrict moments, T* __restrict dx) {
+  const float *__restrict mean = k.mean, *__restrict error = k.error, *__restrict factor = k.factor,
+              *__restrict offset = k.offset;
+  std::fill(scratch, scratch + 2 * channels, 0.f);
+  float *__restrict total = scratch, *__restrict moment = scratch + channels;
+  for (int64_t row = 0; row < rows; ++row, x += channels, dy += channels, dx += channels) {
+    for (int64_t i = 0; i < channels; ++i) {
+      const float centred = (widen(x[i]) - mean[i]) - error[i];
+      const float g = gelu_slope(centred * factor[i] + offset[i]) * widen(dy[i]);
+      narrow(g, dx + i);
+      total[i] += g;
+      moment[i] += g * centred;
+    }
+  }
+  for (int64_t i = 0; i < channels; ++i) {
+    totals[i] += total[i];
+    moments[i] += moment[i];
+  }
+}
+
+// From the gradient behind the GELU, in `dx`, that of the map.
+template <typename T>
+INLINE void differentiate_in_place(const T* __restrict x, int64_t rows, int64_t channels, const Coefficients& k,
+                                   T* __restrict dx) {
+  const float *__restrict mean = k.mean, *__restrict error = k.error, *__restrict factor = k.factor,
+              *__restrict slope = k.slope, *__restrict shift = k.shift;
+  for (int64_t row = 0; row < rows; ++row, x += channels, dx += channels) {
+    for (int64_t i = 0; i < channels; ++i) {
+      const float centred = (widen(x[i]) - mean[i]) - error[i];
+      narrow(factor[i] * widen(dx[i]) + (centred * slope[i] + shift[i]), dx + i);
     }
   }
 }
