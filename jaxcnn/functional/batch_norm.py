@@ -106,7 +106,9 @@ def batch_norm(
 
 
 def _activated(y: Array, activation: str | None) -> Array:
-    return y if activation is None else jnp.maximum(y, 0) if activation == "relu" else jax.nn.gelu(y)
+    # Not `jnp.maximum`: its derivative asks whether y equals the result, and XLA may have computed y twice, in two
+    # ways, which lost most of a gradient in a run of two processes.
+    return y if activation is None else jax.nn.relu(y) if activation == "relu" else jax.nn.gelu(y)
 
 
 def _through(y: Array, dy: Array, activation: str | None) -> Array:
@@ -182,7 +184,7 @@ def _shared(
     first = lax.stop_gradient(lax.pmean(wide.mean(axes), across))
     rest = wide - first
     error, square = lax.pmean((rest.mean(axes), jnp.square(rest).mean(axes)), across)
-    variance = jnp.maximum(square - jnp.square(error), 0)
+    variance = jax.nn.relu(square - jnp.square(error))  # `_activated` tells why
     y = (rest - error) * (lax.rsqrt(variance + epsilon) * scale) + offset
     return _activated(y, activation).astype(x.dtype), first, error, variance
 

@@ -80,7 +80,8 @@ def cross_entropy(
     log_p = jax.nn.log_softmax(outputs.astype(wide(outputs.dtype)))
     weights = jnp.ones(classes, log_p.dtype) if class_weights is None else class_weights.astype(log_p.dtype)
     if gamma:  # where p is 1 a power below 1 would have no slope
-        log_p *= jnp.maximum(-jnp.expm1(log_p), jnp.finfo(log_p.dtype).tiny) ** gamma
+        rest, least = -jnp.expm1(log_p), jnp.finfo(log_p.dtype).tiny
+        log_p *= jnp.where(rest > least, rest, least) ** gamma
     if shares:
         weight = targets.astype(log_p.dtype) @ weights
         true = -jnp.sum(targets * weights * log_p, axis=-1)
