@@ -53,23 +53,12 @@ class Arguments:
     """Runs of each side."""
 
 
-def ours(asked: Arguments, seed: int) -> dict[str, Any]:
+def train(data: str, seed: int, *flags: str) -> dict[str, Any]:
     """Train by the command, in a new process."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            "train",
-            "airbench",
-            "--data",
-            str(asked.data),
-            "--seed",
-            str(seed),
-            "--out",
-            f"{folder}/run",
-            "--json",
-        ]
-        done = subprocess.run(
-            [str(Path(sys.executable).with_name("jaxcnn")), *command], check=True, stdout=subprocess.PIPE, text=True
-        )
+        command = [str(Path(sys.executable).with_name("jaxcnn")), "train", "airbench", "--data", data]
+        command += ["--seed", str(seed), "--out", f"{folder}/run", "--json", *flags]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         result = json.loads(done.stdout)
         about = json.loads(Path(folder, "run", "environment.json").read_text())
         epochs = [json.loads(line) for line in Path(folder, "run", "metrics.jsonl").read_text().splitlines()]
@@ -105,7 +94,7 @@ def measure(asked: Arguments) -> None:
                 if (side, seed) in recorded or (side == "torch" and not asked.torch):
                     continue
                 begun = time.perf_counter()
-                found = ours(asked, seed) if side == "jaxcnn" else peer(asked, seed, images)
+                found = train(str(asked.data), seed) if side == "jaxcnn" else peer(asked, seed, images)
                 record = {"side": side, "seed": seed, "wall_s": time.perf_counter() - begun, **found}
                 record |= {"cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d", time.gmtime())}
                 with RECORDS.open("a") as file:
@@ -165,8 +154,8 @@ def draw(records: list[dict[str, Any]], file: Path) -> None:
         ylabel="test accuracy, %",
         title="The speed record's recipe, CIFAR-10 (JPEG, 5,000 test images)",
     )
-    axes.set_xlim(left=0)
-    axes.legend()
+    axes.set_xlim(0, 1.1 * max((record["seconds"] for record in records), default=1))
+    axes.legend(loc="lower left")
     figure.savefig(file, dpi=120)
 
 
