@@ -4,8 +4,8 @@
     python experiments/ablation.py                                      # of what is recorded
 
 Every run is the command `jaxcnn train airbench` with a few other flags, in a process of its own, and a line of
-`ablation/runs.jsonl` as it ends, so the script can be stopped and started again. Seeds go round: each cell has its first
-before any has its second. A difference to the whole recipe is named only where its interval, Welch's with Bonferroni's
+`ablation/runs.jsonl` as it ends, so the script can be stopped and started again. Seeds go round: each cell has one
+before any has two. A difference to the whole recipe is named only where its interval, Welch's with Bonferroni's
 correction for all cells, leaves out 0. Nothing is tuned for a cell: a rate that suits it better may exist.
 """
 
