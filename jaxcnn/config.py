@@ -206,8 +206,9 @@ class LossConfig:
         'none'
     """
 
-    name: Literal["cross_entropy", "focal", "multi_label"] = "cross_entropy"
-    """Cross-entropy of the softmax, the same with easy examples weighed less, or of a sigmoid for every label."""
+    name: Literal["cross_entropy", "focal", "multi_label", "detection", "instances"] = "cross_entropy"
+    """Cross-entropy of the softmax, the same with easy examples weighed less, or of a sigmoid for every label; for maps
+    of things, boxes by their centres, or a thing for every pixel."""
     gamma: float = 2.0
     """How much less the focal loss weighs easy examples."""
     label_smoothing: float = 0.0

@@ -121,6 +121,16 @@ def airbench() -> Config:
     )
 
 
+def detector() -> Config:
+    """A detector of digits on larger canvases, of any size: see its loss, detection."""
+    return _scenes(ModelConfig("detector", width=24), LossConfig("detection"))
+
+
+def segmenter() -> Config:
+    """A U-Net that tells digits on larger canvases apart, pixel by pixel: see its loss, instances."""
+    return _scenes(ModelConfig("unet", depth=2, width=16), LossConfig("instances"))
+
+
 def cifar100() -> Config:
     """WideResNet-28-10 on CIFAR-100: 80.8 % published; not measured here."""
     return _residual(ModelConfig("wrn28_10"), data="cifar100", epochs=200)
@@ -225,6 +235,19 @@ def convnext_tiny() -> Config:
     )
 
 
+def _scenes(model: ModelConfig, loss: LossConfig) -> Config:
+    return Config(
+        data=DataConfig("scenes:digits"),
+        model=model,
+        optim=OptimConfig("adamw", lr=3e-3, weight_decay=1e-2, warmup=1),
+        loss=loss,
+        epochs=12,
+        batch=32,
+        eval_batch=50,
+        select="last",
+    )
+
+
 def _clothes(model: ModelConfig, *, lr: float) -> Config:
     """Fashion-MNIST as it is, for ten epochs."""
     optim = OptimConfig("adamw", lr=lr, weight_decay=1e-2, warmup=1)
@@ -266,9 +289,9 @@ def _plain(model: ModelConfig, *, lr: float, weight_decay: float) -> Config:
 
 
 _PRESETS = (
-    digits, fashion_mnist, linear, mlp, lenet5, group_cnn, mnist, cifar10, airbench, cifar100, all_cnn, nin, vgg16,
-    mobilenet_v2, resnet18, resnet20, resnet32, resnet56, resnet110, preact_resnet110, wrn16_4, wrn28_10, densenet100,
-    resnet50, convnext_tiny,
+    digits, fashion_mnist, linear, mlp, lenet5, group_cnn, mnist, detector, segmenter, cifar10, airbench, cifar100,
+    all_cnn, nin, vgg16, mobilenet_v2, resnet18, resnet20, resnet32, resnet56, resnet110, preact_resnet110, wrn16_4,
+    wrn28_10, densenet100, resnet50, convnext_tiny,
 )  # fmt: skip
 PRESETS: dict[str, Config] = {preset.__name__: preset() for preset in _PRESETS}
 """The configs, by name."""

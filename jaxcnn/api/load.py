@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxcnn import data as datasets
-from jaxcnn import nn
+from jaxcnn import nn, training
 from jaxcnn.api.problem import Measure, make_module, measure, pose
 from jaxcnn.config import unknown
 from jaxcnn.runs import Run
@@ -56,7 +56,8 @@ def load(run: Run | str | Path, *, model: nn.Module | None = None) -> Loaded:
     """
     run = run if isinstance(run, Run) else Run.open(run)
     facts = run.facts
-    module = make_module(run.config, model, facts["input_shape"], len(facts["classes"]))
+    outputs = training.output_channels(run.config.loss, len(facts["classes"]))
+    module = make_module(run.config, model, facts["input_shape"], outputs)
     apply, params, statistics = nn.split(module)
     params, statistics = run.restore_network(run.chosen_step(), params, statistics)
 

@@ -14,13 +14,19 @@ from jax.sharding import Mesh
 from jaxcnn import data as datasets
 from jaxcnn import models, nn, training
 from jaxcnn.config import Config, DataConfig, ModelConfig
-from jaxcnn.runs import Run
+from jaxcnn.runs import Run, score_name
 from jaxcnn.training.whitening import MOST_IMAGES
 
 Measure = Callable[[Any, Any], Any]
 """A loss or a metric: a pure function of (outputs, targets)."""
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 """A pure function of (key, raw inputs)."""
+
+
+DENSE_METRICS = {
+    "detection": ("f1", training.detection_f1),
+    "instances": ("panoptic_quality", training.panoptic_quality),
+}
 
 
 class Problem(NamedTuple):
@@ -50,17 +56,30 @@ def pose(
     """Put the defaults where the user gave nothing, and take the network apart."""
     targets, classes = dataset.train.targets, len(dataset.classes)
     details: dict[str, Measure] = {}
+    dense = config.loss.name in training.DENSE
+    if loss is None and dense != dataset.things:
+        kind = "maps of things" if dataset.things else "no maps of things, as those of the data scenes:digits are"
+        fitting = ", ".join(training.DENSE) if dataset.things else "cross_entropy"
+        raise ValueError(
+            f"`loss.name` (={config.loss.name!r}) does not fit {dataset.name}, whose targets are {kind}: take {fitting}"
+        )
     if loss is None:
         if not classes:
             raise ValueError(f"{dataset.name} has no classes, so that it needs a `loss` of your own")
+        if dataset.things:  # those of the split with the fullest image: none is left out
+            targets = max((split.targets for split in dataset.splits.values()), key=np.max)
         loss = training.make_loss(config.loss, targets, classes)
-        if metrics is None and config.loss.name == "multi_label":
+        if metrics is None and dense:
+            name, metric = DENSE_METRICS[config.loss.name]
+            most = training.most_things(targets, classes)
+            metrics = {name: partial(metric, classes=classes, most=most)}
+        elif metrics is None and config.loss.name == "multi_label":
             metrics = {"accuracy": training.label_accuracy}
         elif metrics is None:
             metrics = {"accuracy": training.accuracy}
             details = {"per_class_accuracy": training.per_class_accuracy}
     metrics = dict(metrics or {})
-    outputs = classes or math.prod(targets.shape[1:])
+    outputs = training.output_channels(config.loss, classes) if classes else math.prod(targets.shape[1:])
     module = make_module(config, None if isinstance(model, str) else model, dataset.input_shape, outputs)
     nn.freeze(module, config.freeze)
     apply, params, statistics = nn.split(module)
@@ -79,7 +98,7 @@ def pose(
                 f"`model` gives outputs of shape {shape} for one image; expected {(1, *targets.shape[1:], classes)} "
                 f"logits, for targets of shape {targets.shape}" + (f": {told}" if targets.ndim == 2 else "")
             )
-    monitor = "accuracy" if "accuracy" in metrics else "loss"
+    monitor = score_name(metrics) or "loss"
     return Problem(apply, params, statistics, frozen, loss, metrics, details, monitor)
 
 

@@ -14,8 +14,8 @@ from scipy import stats
 from jaxcnn import data as datasets
 from jaxcnn import training
 from jaxcnn.api.fit_members import Event, fit_members_events
-from jaxcnn.config import Config
-from jaxcnn.runs import Run, is_run
+from jaxcnn.config import Config, config_from_dict
+from jaxcnn.runs import Run, is_run, score_name
 from jaxcnn.runs.records import write_json
 
 NAME = "sweep.json"
@@ -138,7 +138,7 @@ def sweep_events(
     if not trials:
         raise ValueError("`trials` must be at least one")
     folder = Path(out)
-    _claim(folder, model, trials)
+    claim(folder, model, trials)
     epochs = trials[0].configs[0].epochs
     left = list(range(len(trials)))
     steps = [(epochs, len(trials))] if keep is None else rungs(epochs, len(trials), keep)
@@ -181,7 +181,7 @@ def standings(out: str | Path, trials: Sequence[Trial]) -> list[Standing]:
         scores = [_best(row["validation"] for row in run_rows) for run_rows in rows]
         scores += [math.nan] * (len(trial.configs) - len(runs))
         results = [run.result for run in runs]
-        test = tuple(result["accuracy"] for result in results if result and "accuracy" in result)
+        test = tuple(result[name] for result in results if result and (name := score_name(result)))
         epochs = min(map(len, rows)) if len(rows) == len(trial.configs) else 0
         ended = len(results) == len(trial.configs) and all(results)
         found.append(Standing(number, trial.values, tuple(scores), epochs, ended, test))
@@ -189,32 +189,78 @@ def standings(out: str | Path, trials: Sequence[Trial]) -> list[Standing]:
 
 
 def _best(rows: Any) -> float:
-    """Return the highest accuracy, or where there is none the lowest loss with its sign turned."""
-    values = [row.get("accuracy", -row["loss"]) for row in rows]
+    """Return the highest score, or where there is none the lowest loss with its sign turned."""
+    values = [-row["loss"] if (name := score_name(row)) is None else row[name] for row in rows]
     return max(values, default=math.nan)
 
 
-def _claim(folder: Path, model: str, trials: Sequence[Trial]) -> None:
-    """Write down what a folder's sweep tries, or see that it is the same, perhaps with fewer trials."""
+def read_trials(out: str | Path) -> list[Trial]:
+    """Return what a folder's sweep tries.
+
+    Args:
+        out: The folder.
+
+    Returns:
+        The trials; none where it holds no sweep.
+
+    Raises:
+        ValueError: The file that tells it is damaged.
+
+    Example:
+        >>> read_trials("nowhere")
+        []
+    """
+    path = Path(out) / NAME
+    if not path.exists():
+        return []
+    return [
+        Trial(trial["values"], tuple(config_from_dict(config) for config in trial["configs"]))
+        for trial in _written(path)["trials"]
+    ]
+
+
+def claim(folder: Path, model: str, trials: Sequence[Trial], *, beside: Sequence[str] = ()) -> None:
+    """Write down what a folder's sweep tries, or see that it is the same, perhaps with fewer trials.
+
+    Args:
+        folder: Of the sweep.
+        model: A registered name.
+        trials: What is tried.
+        beside: How files may be named that lie in a folder before it holds a sweep.
+
+    Raises:
+        ValueError: The folder holds something else.
+
+    Example:
+        >>> import tempfile
+        >>> folder, trial = Path(tempfile.mkdtemp()), Trial({"optim.lr": 0.1}, (Config(),))
+        >>> claim(folder, "linear", [trial])
+        >>> read_trials(folder) == [trial]
+        True
+    """
     asked = [
         {"values": dict(trial.values), "configs": [dataclasses.asdict(config) for config in trial.configs]}
         for trial in trials
     ]
     path, now = folder / NAME, json.loads(json.dumps({"model": model, "trials": asked}))
     if path.exists():
-        try:
-            before = json.loads(path.read_text())
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged ({error}): delete it where the trials are the same") from error
+        before = _written(path)
         shared = min(len(before["trials"]), len(now["trials"]))
         if before["model"] != model or before["trials"][:shared] != now["trials"][:shared]:
             raise ValueError(f"{folder} holds a sweep of other trials: give another `out`, or the same flags")
         if len(before["trials"]) >= len(now["trials"]):
             return
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif folder.is_dir() and any(not path.name.startswith(tuple(beside)) for path in folder.iterdir()):
         raise ValueError(f"{folder} is not empty, and holds no sweep: give another folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, now)
+
+
+def _written(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it where the trials are the same") from error
 
 
 def rungs(epochs: int, trials: int, keep: int) -> list[tuple[int, int]]:

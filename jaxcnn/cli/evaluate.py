@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
         emit_json({"run": str(run.path), **measured})
         return 0
     print(
-        f"{measured['split']} accuracy {measured['accuracy']:.2%}, loss {measured['loss']:.4f} "
+        f"{measured['split']} {runs.headline(measured)}, loss {measured['loss']:.4f} "
         f"({measured['examples']:,} images, parameters of epoch {measured['epoch']})"
     )
     if (accuracies := measured.get("per_class_accuracy")) is not None:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from jaxcnn import api, lowering, training
 from jaxcnn.config import Config
+from jaxcnn.runs import headline
 
 EVERY = 3.0
 """Seconds between two lines about epochs, at least; the first and the last one have theirs in any case."""
@@ -112,11 +113,10 @@ def show_end(finished: api.Finished, config: Config, out: Console) -> None:
     """Print the result, the run's folder and what to do next."""
     result, path = finished.result, finished.run.path
     chosen = "the best on validation" if config.select == "best" else "the last"
-    accuracy = f"{result['accuracy']:.2%}"
     loss = "not finite" if result["loss"] is None else f"{result['loss']:.4f}"  # as result.json holds it
     out.print(
         Text.assemble(
-            (f"test accuracy {accuracy}", "bold green"),
+            (f"test {headline(result)}", "bold green"),
             f", loss {loss}: epoch {result['epoch']} of {result['epochs']}, {chosen}; "
             f"{result['seconds']:.1f} s, compilation included",
         )
@@ -151,6 +151,5 @@ def _show(out: Console, name: str, value: str) -> None:
 
 
 def _values(metrics: Mapping[str, Any], prefix: str = "") -> str:
-    """Write the loss and the accuracy."""
-    loss, accuracy = metrics["loss"], metrics.get("accuracy")
-    return f"{prefix}loss {loss:.4f}" + ("" if accuracy is None else f" accuracy {accuracy:.2%}")
+    """Write the loss and the accuracy, or what stands for it."""
+    return f"{prefix}loss {metrics['loss']:.4f} {headline(metrics)}".rstrip()

@@ -43,10 +43,18 @@ class Arguments(Common):
     """Where the other values come from: see `jaxcnn presets` (default: digits)."""
     out: Annotated[str | None, arg(metavar="DIR", help_behavior_hint=_HINT)] = None
     """Folder of all runs (default: checkpoints/sweep_PRESET)."""
-    search: Literal["grid", "random"] = "grid"
-    """Every combination, or --trials drawn ones."""
+    search: Literal["grid", "random", "tpe", "cmaes", "gp"] = "grid"
+    """Every combination; --trials drawn ones; or --trials that an Optuna sampler chooses by those before (an extra:
+    pip install 'jaxcnn[optuna]')."""
     trials: int = 16
-    """Of a random search."""
+    """Of any search but the grid; an Optuna study's on all machines."""
+    together: int = 4
+    """Trials that a study is asked for at once, and trained as one program."""
+    storage: Annotated[str | None, arg(metavar="URL", help_behavior_hint=_HINT)] = None
+    """Of a study that machines share: a database such as postgresql://HOST/NAME, or a file for a journal that all see
+    (default: a journal in the sweep's folder)."""
+    study: Annotated[str | None, arg(metavar="NAME", help_behavior_hint=_HINT)] = None
+    """Its name in the storage (default: the folder's)."""
     halving: Annotated[int | None, arg(metavar="INT", help_behavior_hint=_HINT)] = None
     """Successive halving: one of so many trials goes on, for so many times as long (default: all go to their end)."""
     figure: Annotated[str | None, arg(metavar="FILE", help_behavior_hint=_HINT)] = None
@@ -60,30 +68,48 @@ def main(argv: Sequence[str]) -> int:
     arguments = read_preset(Arguments, argv, verb="sweep")
     quiet(debug=arguments.debug)
     from jaxcnn import api, data, lowering
-    from jaxcnn.api.sweep import Dropped, standings, sweep_events
+    from jaxcnn.api.adaptive import Asked, adaptive_events
+    from jaxcnn.api.sweep import Dropped, read_trials, standings, sweep_events
     from jaxcnn.cli.preparing import show_preparing
     from jaxcnn.runs.records import write_json
 
     if not spaces:
         raise ValueError("a sweep needs a flag with several values, such as --optim.lr log:1e-3:1 or --seed 0:8")
-    if arguments.search == "random" and arguments.trials < 1:
-        raise ValueError(f"--trials (={arguments.trials}) must be at least 1")
+    adaptive = arguments.search not in ("grid", "random")
+    for name, size in (("trials", arguments.trials), ("together", arguments.together)):
+        if arguments.search != "grid" and size < 1:
+            raise ValueError(f"--{name} (={size}) must be at least 1")
+    if not adaptive and (arguments.storage or arguments.study):
+        raise ValueError("--storage and --study are an Optuna study's: give --search tpe, cmaes or gp")
     if arguments.halving is not None and arguments.halving < 2:
         raise ValueError(f"--halving (={arguments.halving}) must be at least 2")
-    trials = _trials(arguments, argv, spaces)
+    if adaptive and arguments.halving is not None:
+        raise ValueError(f"--halving is for --search grid and random, whose trials are known; got {arguments.search}")
+    if adaptive and not set(spaces) - {"seed"}:
+        raise ValueError(f"--search {arguments.search} needs a flag beside --seed to choose values of")
+    build = _Builder(arguments, argv, spaces)
+    trials = [] if adaptive else [build(values) for values in _tried(arguments, build.varied)]
     lowering.enable(arguments.config.lowering)
-    config, told = trials[0].configs[0], console(stderr=True)
+    config, told = arguments.config, console(stderr=True)
     folder = Path(arguments.out or f"checkpoints/sweep_{arguments.preset or 'digits'}")
     networks = sum(len(trial.configs) for trial in trials)
-    told.print(f"{len(trials)} trials, {networks} networks, in {folder}")
+    told.print(
+        f"{arguments.trials} trials, {arguments.together} at a time, by {arguments.search}, in {folder}"
+        if adaptive
+        else f"{len(trials)} trials, {networks} networks, in {folder}"
+    )
     if not arguments.json:
         show_preparing(config.data.name, data.preparing(config.data))
     dataset = data.load(config.data)
     with after_saving() as stop:
-        events = sweep_events(
-            config.model.name, dataset, trials, out=folder, keep=arguments.halving, stop=stop,
-            told=lambda plan: told.print(f"trying {plan}", style="dim"),
-        )  # fmt: skip
+        options: Any = {"out": folder, "stop": stop, "told": lambda plan: told.print(f"trying {plan}", style="dim")}
+        if adaptive:
+            events = adaptive_events(
+                config.model.name, dataset, build.varied, build, trials=arguments.trials, together=arguments.together,
+                sampler=arguments.search, seed=config.seed, storage=arguments.storage, study=arguments.study, **options,
+            )  # fmt: skip
+        else:
+            events = sweep_events(config.model.name, dataset, trials, keep=arguments.halving, **options)
         with contextlib.closing(events):
             for event in events:
                 match event:
@@ -93,11 +119,18 @@ def main(argv: Sequence[str]) -> int:
                         _show_epoch(event, config.epochs, told)
                     case api.MemberEnded() if event.failed:
                         told.print(f"{event.run.path.name}: {event.failed}", style="yellow")
+                    case Asked():
+                        names = ", ".join(f"{number:03d}" for number in event.trials)
+                        told.print(f"{event.told} of {arguments.trials} trials have ended; next: {names}")
                     case Dropped():
                         told.print(f"after {event.epochs} epochs {len(event.trials)} trials are dropped")
         if stop():
             print(f"jaxcnn: interrupted; the same command goes on, in {folder}", file=sys.stderr)
             return stop.code
+    trials = read_trials(folder) if adaptive else trials
+    if not trials:
+        print(f"jaxcnn: the study has its {arguments.trials} trials, none of them in {folder}", file=sys.stderr)
+        return 0
     found = standings(folder, trials)
     document = {"sweep": str(folder), "best": found[0].trial, "trials": [_facts(one) for one in found]}
     write_json(folder / "result.json", document)
@@ -132,23 +165,27 @@ def _spaces(argv: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     return words, spaces
 
 
-def _trials(arguments: Arguments, argv: Sequence[str], spaces: dict[str, Any]) -> "list[Trial]":
-    """Make every trial's configs; a value that no flag takes is told as `jaxcnn train` tells it."""
-    from jaxcnn.api.members import with_values
-    from jaxcnn.api.sweep import Trial
-
-    seeds = [int(seed) for seed in spaces["seed"].grid()] if "seed" in spaces else [arguments.config.seed]
-    varied = {name: space for name, space in spaces.items() if name != "seed"}
+def _tried(arguments: Arguments, varied: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the values of all trials, where they are known beforehand."""
     if arguments.search == "random" and varied:
-        tried = drawn(varied, arguments.trials, seed=arguments.config.seed)
-    else:
-        tried = grid(varied)
-    read = _Reader(argv)
-    typed = [{name: read(name, value) for name, value in values.items()} for values in tried]
-    return [
-        Trial(values, tuple(with_values(arguments.config, {**values, "seed": seed}) for seed in seeds))
-        for values in typed
-    ]
+        return drawn(varied, arguments.trials, seed=arguments.config.seed)
+    return grid(varied)
+
+
+class _Builder:
+    """Makes a trial's configs of values; one that no flag takes is told as `jaxcnn train` tells it."""
+
+    def __init__(self, arguments: Arguments, argv: Sequence[str], spaces: dict[str, Any]):
+        self.seeds = [int(seed) for seed in spaces["seed"].grid()] if "seed" in spaces else [arguments.config.seed]
+        self.varied = {name: space for name, space in spaces.items() if name != "seed"}
+        self.config, self.read = arguments.config, _Reader(argv)
+
+    def __call__(self, values: dict[str, Any]) -> "Trial":
+        from jaxcnn.api.members import with_values
+        from jaxcnn.api.sweep import Trial
+
+        typed = {name: self.read(name, value) for name, value in values.items()}
+        return Trial(typed, tuple(with_values(self.config, {**typed, "seed": seed}) for seed in self.seeds))
 
 
 class _Reader:
@@ -183,7 +220,9 @@ def _show_plan(event: Any, told: Any) -> None:
 
 
 def _show_epoch(event: Any, epochs: int, told: Any) -> None:
-    values = [row["validation"].get("accuracy", row["validation"]["loss"]) for row in event.rows.values()]
+    from jaxcnn import runs
+
+    values = [row["validation"][runs.score_name(row["validation"]) or "loss"] for row in event.rows.values()]
     low, high = min(values), max(values)
     what = f"{len(values)} networks  validation {low:.4f} to {high:.4f}"
     told.print(f"epoch {event.epoch}/{epochs}  {what}  {event.seconds:.1f} s")

@@ -6,6 +6,7 @@ from jaxcnn.data.dataset import Dataset, Split, describe
 from jaxcnn.data.policy import ImagePolicy
 from jaxcnn.data.preprocessing import Preprocessing
 from jaxcnn.data.registry import available, checking, load, prepare, prepared_folder, preparing, state
+from jaxcnn.data.scenes import make_scenes
 from jaxcnn.data.source import Preparing
 from jaxcnn.data.split import stratified_order
 
@@ -22,6 +23,7 @@ __all__ = [
     "describe",
     "from_arrays",
     "load",
+    "make_scenes",
     "prepare",
     "prepared_folder",
     "preparing",

@@ -68,9 +68,16 @@ def arrange(arrays: Arrays) -> Arrays:
     }
 
 
-def set_facts(classes: Sequence[str], *, scale: float = 1 / 255, images: ImagePolicy | None = None) -> dict[str, Any]:
+def set_facts(
+    classes: Sequence[str], *, scale: float = 1 / 255, images: ImagePolicy | None = None, things: bool = False
+) -> dict[str, Any]:
     """Return what `divide` has to know of a set beside its arrays, as JSON can hold it."""
-    return {"classes": list(classes), "scale": scale, "images": None if images is None else asdict(images)}
+    return {
+        "classes": list(classes),
+        "scale": scale,
+        "images": None if images is None else asdict(images),
+        "things": things,
+    }
 
 
 def divide(name: str, arrays: Arrays, validation: float, *, facts: dict[str, Any]) -> Dataset:
@@ -105,6 +112,7 @@ def divide(name: str, arrays: Arrays, validation: float, *, facts: dict[str, Any
         classes=tuple(facts["classes"]),
         preprocessing=preprocessing,
         images=None if facts["images"] is None else ImagePolicy(**facts["images"]),
+        things=facts.get("things", False),
     )
     check(dataset)
     return dataset

@@ -23,7 +23,7 @@ def check(dataset: Dataset) -> None:
         >>> check(data.load("synthetic"))
     """
     for name, split in dataset.splits.items():
-        check_split(name, split, len(dataset.classes))
+        check_split(name, split, 0 if dataset.things else len(dataset.classes))
         if split.inputs.shape[1:] != dataset.input_shape:
             raise ValueError(
                 f"`{name}` inputs are of shape {split.inputs.shape[1:]} each, those of `train` {dataset.input_shape}"

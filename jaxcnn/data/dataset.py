@@ -49,6 +49,8 @@ class Dataset:
     """How stored images become inputs of the network, fitted on `train` alone."""
     images: ImagePolicy | None = None
     """How image files became the stored images; None where the set is not made of files of any size and kind."""
+    things: bool = False
+    """Whether targets are maps of things (see `make_scenes`), and no class indices."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jaxcnn.config import DataConfig, unknown
-from jaxcnn.data import cache, cifar10_jpeg, digits, folder, npz, originals, synthetic, tfds_named
+from jaxcnn.data import cache, cifar10_jpeg, digits, folder, npz, originals, scenes, synthetic, tfds_named
 from jaxcnn.data.arrange import divide
 from jaxcnn.data.cache import Prepared
 from jaxcnn.data.dataset import Dataset
@@ -58,6 +58,11 @@ _RECIPES = {
     "tfds": _Recipe(
         "what TFDS has prepared on this machine: tfds:NAME, tfds:NAME/CONFIG or tfds:NAME:VERSION",
         tfds_named.find, argument="NAME", sized=True,
+    ),
+    "scenes": _Recipe(
+        "digits or garments on a canvas of 64x64, or scenes:NAME:SIZE, to be detected: scenes:digits, "
+        "scenes:fashion_mnist",
+        lambda argument, config: scenes.find(argument, config, load), argument="NAME", cached=False,
     ),
     "synthetic": _Recipe(
         "2,500 generated images of ten patterns under noise, 32x32x3 or synthetic:HEIGHTxWIDTHxCHANNELS",

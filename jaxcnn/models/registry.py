@@ -17,6 +17,7 @@ from jaxcnn.models.all_cnn import all_cnn
 from jaxcnn.models.blocks import Style
 from jaxcnn.models.convnext import convnext
 from jaxcnn.models.densenet import densenet
+from jaxcnn.models.detector import detector
 from jaxcnn.models.group_cnn import group_cnn
 from jaxcnn.models.lenet5 import lenet5
 from jaxcnn.models.linear import linear
@@ -78,6 +79,7 @@ MODELS: dict[str, Entry] = {
     "convnext_tiny": Entry(
         partial(convnext, "tiny"), "ConvNeXt-T (2022): 28.6 million parameters; stem imagenet or cifar"
     ),
+    "detector": Entry(detector, "fully convolutional: a class and a box for each 4x4 pixels of an image of any size"),
     "unet": Entry(unet, "U-Net (2015): a class for every pixel; depth levels", ANY),
 }
 COMMON = ("num_classes", "input_shape", "rngs")

@@ -8,8 +8,10 @@ from jaxcnn.runs.lock import RunLockedError
 from jaxcnn.runs.processes import any_process
 from jaxcnn.runs.resume import Resumption
 from jaxcnn.runs.run import Run
+from jaxcnn.runs.score import SCORES, headline, score_name
 
 __all__ = [
+    "SCORES",
     "Resumption",
     "Run",
     "RunLockedError",
@@ -17,6 +19,8 @@ __all__ = [
     "Saving",
     "any_process",
     "environment",
+    "headline",
     "is_run",
     "new_folder",
+    "score_name",
 ]

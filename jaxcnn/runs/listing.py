@@ -11,6 +11,7 @@ from jaxcnn.runs.folder import is_run
 from jaxcnn.runs.lock import holder
 from jaxcnn.runs.resume import flat
 from jaxcnn.runs.run import Run
+from jaxcnn.runs.score import SCORES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _listed(path: Path) -> Listed:
             epochs=rows[-1]["epoch"] if rows else 0,
             of=config.epochs,
             validation=_best(rows),
-            accuracy=_number(result, "accuracy"),
+            accuracy=next((v for name in SCORES if (v := _number(result, name)) is not None), None),
             state="ended" if result is not None else "stopped" if holder(path) is None else "running",
             seconds=_number(result, "seconds") or spent,
             config=flat(dataclasses.asdict(config)),
@@ -154,7 +155,7 @@ def _listed(path: Path) -> Listed:
 
 
 def _best(rows: list[dict[str, Any]]) -> float | None:
-    for name, choose in (("accuracy", max), ("loss", min)):
+    for name, choose in (*((name, max) for name in SCORES), ("loss", min)):
         if values := [value for row in rows if (value := _number(row.get("validation"), name)) is not None]:
             return choose(values)
     return None

@@ -12,9 +12,14 @@ from jaxtyping import Float, Int, Num
 
 from jaxcnn.config import LossConfig, unknown
 from jaxcnn.functional.traced import is_off, is_traced
+from jaxcnn.training.detection import GEOMETRY, detection_loss
 from jaxcnn.training.forward import Measure, wide
+from jaxcnn.training.instances import VOTES, instance_loss
+from jaxcnn.training.things import most_things
 
-LOSSES = ("cross_entropy", "focal", "multi_label")
+DENSE = {"detection": (detection_loss, GEOMETRY), "instances": (instance_loss, VOTES)}
+"""Losses of maps of things, and the channels that they need beside the classes."""
+LOSSES = ("cross_entropy", "focal", "multi_label", *DENSE)
 
 
 def cross_entropy(
@@ -201,7 +206,7 @@ def make_loss(config: LossConfig, targets: Int[np.ndarray, " n *more"], classes:
     Args:
         config: Its name, label smoothing, and class weights or focus.
         targets: The training set's targets: true classes, or for `multi_label` the truth (0 or 1) of every label,
-            `(n, classes)`. Balanced weights are computed from them.
+            `(n, classes)`, and for `detection` and `instances` maps of things. Balanced weights are computed from them.
         classes: Number of classes, or of labels.
 
     Returns:
@@ -226,6 +231,12 @@ def make_loss(config: LossConfig, targets: Int[np.ndarray, " n *more"], classes:
         raise ValueError(f"`label_smoothing` (={config.label_smoothing}) must be from 0 to 1")
     if not 0 <= config.gamma < math.inf:
         raise ValueError(f"`gamma` (={config.gamma}) must be finite, and not negative")
+    if config.name in DENSE:
+        if config.class_weights == "balanced" or not is_off(config.label_smoothing):
+            raise ValueError(
+                f"`class_weights` and `label_smoothing` are for classes of images; the loss is {config.name}"
+            )
+        return functools.partial(DENSE[config.name][0], classes=classes, most=most_things(targets, classes))
     if config.name == "multi_label":
         if targets.shape[1:] != (classes,) or ((targets < 0) | (targets > 1)).any():
             raise ValueError(
@@ -240,6 +251,23 @@ def make_loss(config: LossConfig, targets: Int[np.ndarray, " n *more"], classes:
     gamma = config.gamma if config.name == "focal" else 0.0
     smoothing = config.label_smoothing
     return functools.partial(cross_entropy, label_smoothing=smoothing, class_weights=weights, gamma=gamma)
+
+
+def output_channels(config: LossConfig, classes: int) -> int:
+    """Return how many channels a network needs for a loss.
+
+    Args:
+        config: Its name.
+        classes: Number of classes.
+
+    Returns:
+        The classes, and what `detection` and `instances` need beside them.
+
+    Example:
+        >>> output_channels(LossConfig("detection"), 10)
+        14
+    """
+    return classes + (DENSE[config.name][1] if config.name in DENSE else 0)
 
 
 def _check_same_shape(outputs: Array, targets: Array) -> None:

@@ -58,6 +58,22 @@ def test_whole_numbers_of_a_range(command) -> None:
     assert sorted(trial["values"]["model.width"] for trial in json.loads(out)["trials"]) == [8, 10, 12]
 
 
+def test_an_adaptive_search_goes_on(command) -> None:
+    argv = ("sweep", *SMALL, "--optim.lr", "log:1e-4:1e-1", "--search", "tpe", "--together", "2", "--out", "tpe")
+    code, out, err = command(*argv, "--trials", "3", "--figure", "lines.png")
+    assert code == 0, err
+    assert "3 trials, 2 at a time, by tpe, in tpe" in err
+    assert "2 of 3 trials have ended; next: 002" in err
+    assert "best on validation: tpe/00" in out
+    assert Path("lines.png").stat().st_size > 1000
+    code, out, err = command(*argv, "--trials", "4", "--json")
+    document = json.loads(out)
+    assert code == 0, err
+    assert sorted(trial["trial"] for trial in document["trials"]) == [0, 1, 2, 3]
+    assert "next: 003" in err
+    assert "next: 002" not in err
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -67,6 +83,11 @@ def test_whole_numbers_of_a_range(command) -> None:
         ("sweep --optim.name sgd,adan", "adan"),
         ("sweep --seed 0:2 --halving 1", "--halving (=1) must be at least 2"),
         ("sweep --seed 0:2 --search random --trials 0", "--trials (=0) must be at least 1"),
+        ("sweep --seed 0:2 --search tpe", "--search tpe needs a flag beside --seed"),
+        ("sweep --optim.lr log:1e-3:1 --search tpe --halving 2", "--halving is for --search grid and random"),
+        ("sweep --optim.lr log:1e-3:1 --search tpe --together 0", "--together (=0) must be at least 1"),
+        ("sweep --optim.lr log:1e-3:1 --storage a.log", "--storage and --study are an Optuna study's"),
+        ("sweep --optim.lr log:1e-3:1 --search tpe --storage nowhere://x", "`storage` (=nowhere://x) cannot be opened"),
         ("sweep --sed 0:2", "unknown flag --sed: did you mean --seed?"),
         ("sweep --optim.lr=-1,1 --model linear --out a", "must be finite, and not negative"),
     ],

@@ -51,6 +51,7 @@ def test_multiplications_are_those_published(name, input_shape, options, macs):
         ("preact_resnet20", (32, 32, 3), {"pool": "blur"}),
         ("small_resnet", (128, 3), {"pool": "polyphase"}),
         ("small_resnet", (16, 16, 16, 1), {}),
+        ("detector", (32, 32, 3), {}),
         ("unet", (32, 32, 3), {}),
     ],
 )

@@ -53,6 +53,8 @@ PARAMETERS = [
     ("mobilenet_v2", *IMAGENET, {}, 3_504_872),
     ("mobilenet_v2", *CIFAR, {"stem": "cifar"}, 2_236_682),
     ("convnext_tiny", *IMAGENET, {}, 28_589_128),
+    ("detector", 14, (64, 64, 1), {"width": 24}, 246_086),
+    ("detector", *CIFAR, {}, 436_458),
     ("unet", 2, (64, 64, 3), {}, 31_037_698),
 ]  # fmt: skip
 
