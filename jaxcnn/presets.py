@@ -91,7 +91,7 @@ def cifar10() -> Config:
 
 
 def airbench() -> Config:
-    """The CIFAR-10 speed record's recipe, by Muon: 94.0 % published on the original images."""
+    """The CIFAR-10 speed record's recipe, by Muon: 90.9 % on its JPEG images in 5 minutes; 94.0 % published."""
     # The record's rates, 0.053 and 0.67, are for a sum over 2,000 images; for the mean they are 2,000 times larger.
     biases, decayed = "name=nesterov momentum=0.85 lr=106", "weight_decay=3.77e-5"
     return Config(
@@ -122,13 +122,26 @@ def airbench() -> Config:
 
 
 def detector() -> Config:
-    """A detector of digits on larger canvases, of any size: see its loss, detection."""
+    """A detector of digits on canvases of any size: mean average precision 99.6 % in 4 minutes (one seed)."""
     return _scenes(ModelConfig("detector", width=24), LossConfig("detection"))
 
 
 def segmenter() -> Config:
-    """A U-Net that tells digits on larger canvases apart, pixel by pixel: see its loss, instances."""
+    """A U-Net that tells digits on canvases of any size apart: panoptic quality 80 % in 6 minutes (two seeds)."""
     return _scenes(ModelConfig("unet", depth=2, width=16), LossConfig("instances"))
+
+
+def captioner() -> Config:
+    """Sentences about digits on a canvas, such as "a 3 above two 5s": see the data captions:digits."""
+    return Config(
+        data=DataConfig("captions:digits"),
+        model=ModelConfig("captioner", width=24),
+        optim=OptimConfig("adamw", lr=2e-3, weight_decay=5e-2, warmup=1, clip=1.0),
+        epochs=12,
+        batch=64,
+        eval_batch=250,
+        select="last",
+    )
 
 
 def cifar100() -> Config:
@@ -289,9 +302,9 @@ def _plain(model: ModelConfig, *, lr: float, weight_decay: float) -> Config:
 
 
 _PRESETS = (
-    digits, fashion_mnist, linear, mlp, lenet5, group_cnn, mnist, detector, segmenter, cifar10, airbench, cifar100,
-    all_cnn, nin, vgg16, mobilenet_v2, resnet18, resnet20, resnet32, resnet56, resnet110, preact_resnet110, wrn16_4,
-    wrn28_10, densenet100, resnet50, convnext_tiny,
+    digits, fashion_mnist, linear, mlp, lenet5, group_cnn, mnist, detector, segmenter, captioner, cifar10, airbench,
+    cifar100, all_cnn, nin, vgg16, mobilenet_v2, resnet18, resnet20, resnet32, resnet56, resnet110, preact_resnet110,
+    wrn16_4, wrn28_10, densenet100, resnet50, convnext_tiny,
 )  # fmt: skip
 PRESETS: dict[str, Config] = {preset.__name__: preset() for preset in _PRESETS}
 """The configs, by name."""

@@ -77,6 +77,8 @@ def pose(
             metrics = {"accuracy": training.label_accuracy}
         elif metrics is None:
             metrics = {"accuracy": training.accuracy}
+            if targets.ndim == 2:  # rows of labels, such as sentences
+                metrics["exact_match"] = training.exact_match
             details = {"per_class_accuracy": training.per_class_accuracy}
     metrics = dict(metrics or {})
     outputs = training.output_channels(config.loss, classes) if classes else math.prod(targets.shape[1:])

@@ -1,6 +1,7 @@
 """Named data sets, and your own arrays, as three splits with class names and preprocessing."""
 
 from jaxcnn.data.arrange import from_arrays
+from jaxcnn.data.captions import make_captions, sentence, vocabulary
 from jaxcnn.data.check import check, check_split
 from jaxcnn.data.dataset import Dataset, Split, describe
 from jaxcnn.data.policy import ImagePolicy
@@ -23,10 +24,13 @@ __all__ = [
     "describe",
     "from_arrays",
     "load",
+    "make_captions",
     "make_scenes",
     "prepare",
     "prepared_folder",
     "preparing",
+    "sentence",
     "state",
     "stratified_order",
+    "vocabulary",
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from jaxcnn.config import DataConfig, unknown
-from jaxcnn.data import cache, cifar10_jpeg, digits, folder, npz, originals, scenes, synthetic, tfds_named
+from jaxcnn.data import cache, captions, cifar10_jpeg, digits, folder, npz, originals, scenes, synthetic, tfds_named
 from jaxcnn.data.arrange import divide
 from jaxcnn.data.cache import Prepared
 from jaxcnn.data.dataset import Dataset
@@ -63,6 +63,10 @@ _RECIPES = {
         "digits or garments on a canvas of 64x64, or scenes:NAME:SIZE, to be detected: scenes:digits, "
         "scenes:fashion_mnist",
         lambda argument, config: scenes.find(argument, config, load), argument="NAME", cached=False,
+    ),
+    "captions": _Recipe(
+        "digits or garments on a canvas of 64x64 and a sentence about them: captions:digits, captions:fashion_mnist",
+        lambda argument, config: captions.find(argument, config, load), argument="NAME", cached=False,
     ),
     "synthetic": _Recipe(
         "2,500 generated images of ten patterns under noise, 32x32x3 or synthetic:HEIGHTxWIDTHxCHANNELS",

@@ -15,6 +15,7 @@ from jaxcnn.models.airbench import airbench
 from jaxcnn.models.alexnet import alexnet
 from jaxcnn.models.all_cnn import all_cnn
 from jaxcnn.models.blocks import Style
+from jaxcnn.models.captioner import captioner
 from jaxcnn.models.convnext import convnext
 from jaxcnn.models.densenet import densenet
 from jaxcnn.models.detector import detector
@@ -80,6 +81,7 @@ MODELS: dict[str, Entry] = {
         partial(convnext, "tiny"), "ConvNeXt-T (2022): 28.6 million parameters; stem imagenet or cifar"
     ),
     "detector": Entry(detector, "fully convolutional: a class and a box for each 4x4 pixels of an image of any size"),
+    "captioner": Entry(captioner, "a convolutional encoder and a GRU that says five words about an image"),
     "unet": Entry(unet, "U-Net (2015): a class for every pixel; depth levels", ANY),
 }
 COMMON = ("num_classes", "input_shape", "rngs")

@@ -29,7 +29,14 @@ from jaxcnn.training.losses import (
 )
 from jaxcnn.training.members import Members, Plan, plans
 from jaxcnn.training.mesh import check_batch, make_mesh, place, rows
-from jaxcnn.training.metrics import accuracy, confusion_matrix, label_accuracy, per_class_accuracy, top_k_accuracy
+from jaxcnn.training.metrics import (
+    accuracy,
+    confusion_matrix,
+    exact_match,
+    label_accuracy,
+    per_class_accuracy,
+    top_k_accuracy,
+)
 from jaxcnn.training.optimizers import kernels, make_optimizer
 from jaxcnn.training.schedules import make_schedule
 from jaxcnn.training.state import TrainState, create_state
@@ -71,6 +78,7 @@ __all__ = [
     "detections",
     "epoch_order",
     "epochs",
+    "exact_match",
     "explain_out_of_memory",
     "find_instances",
     "gradient",

@@ -34,6 +34,28 @@ def accuracy(
     return jnp.mean(jnp.argmax(outputs, axis=-1) == targets, dtype=jnp.float32)
 
 
+def exact_match(
+    outputs: Float[Array, "*batch length classes"], targets: Int[Array, "*batch length"]
+) -> Float[Array, ""]:
+    """Return the share of examples all of whose labels are told right, such as the words of a sentence.
+
+    Args:
+        outputs: Logits, `(*batch, length, classes)`.
+        targets: True classes, integers `(*batch, length)`.
+
+    Returns:
+        A fraction, float32.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> outputs = jnp.array([[[2.0, 1.0], [0.0, 1.0]], [[2.0, 1.0], [1.0, 0.0]]])
+        >>> float(exact_match(outputs, jnp.array([[0, 1], [0, 1]])))
+        0.5
+    """
+    _check(outputs, targets)
+    return jnp.mean(jnp.all(jnp.argmax(outputs, axis=-1) == targets, axis=-1), dtype=jnp.float32)
+
+
 def label_accuracy(outputs: Float[Array, "*shape"], targets: Num[Array, "*shape"]) -> Float[Array, ""]:
     """Return the share of labels that are told right: a positive logit says that a label holds.
 

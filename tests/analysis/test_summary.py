@@ -106,7 +106,7 @@ def test_every_model_is_counted_whole(name):
     summary = summarize(fn, params, struct(side, side, 3))
     assert sum(layer.parameters for layer in summary.layers) == sum(leaf.size for leaf in jax.tree.leaves(params))
     assert summary.totals["macs"] == sum(layer.macs for layer in summary.layers)
-    maps = {"unet": (side, side), "detector": (side // 4, side // 4)}
+    maps = {"unet": (side, side), "detector": (side // 4, side // 4), "captioner": (5,)}
     assert summary.layers[-1].shape == (*maps.get(name, ()), 10)
     assert len({layer.name for layer in summary.layers}) == len(summary.layers)
     assert summary.unknown == {}

@@ -132,7 +132,7 @@ def test_states_of_every_named_set() -> None:
     assert {name: data.state(name) for name in data.available() if name != "fashion_mnist"} == {
         "digits": "available",
         **dict.fromkeys(("mnist", "cifar10", "cifar100"), "missing"),
-        **dict.fromkeys(("cifar10_jpeg", "folder", "npz", "tfds", "scenes"), "yours"),
+        **dict.fromkeys(("cifar10_jpeg", "folder", "npz", "tfds", "scenes", "captions"), "yours"),
         "synthetic": "prepared",
     }
     with pytest.raises(ValueError, match="unknown data set 'imagenet'"):

@@ -55,6 +55,7 @@ CASES = {
     "small_resnet signal": ("small_resnet", (19, 3), {**SMALL, "pool": "blur", "norm": "group", "dropout": 0.1}),
     "convnext": ("convnext_tiny", (16, 16, 3), {**SMALL, "dropout": 0.1}),
     "detector": ("detector", (8, 4, 3), {**SMALL, "dropout": 0.2}),
+    "captioner": ("captioner", (8, 16, 3), {**SMALL, "dropout": 0.2}),
     "unet": ("unet", (4, 6, 3), {**SMALL, "depth": 1, "dropout": 0.2}),
 }
 MORE = {
@@ -113,7 +114,7 @@ class Case:
         self.apply, _, self.statistics = nn.split(self.module)
         self.others = nn.functionalize(self.other)[1]
         self.x = jax.random.normal(jax.random.key(0), (2, *input_shape))
-        maps = {"unet": input_shape[:-1], "detector": [size // 4 for size in input_shape[:-1]]}
+        maps = {"unet": input_shape[:-1], "detector": [size // 4 for size in input_shape[:-1]], "captioner": [5]}
         self.shape = (2, *maps.get(name, ()), 5)
         self.run = functools.partial(jax.jit, compiler_options=QUICK)
 

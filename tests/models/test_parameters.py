@@ -55,6 +55,7 @@ PARAMETERS = [
     ("convnext_tiny", *IMAGENET, {}, 28_589_128),
     ("detector", 14, (64, 64, 1), {"width": 24}, 246_086),
     ("detector", *CIFAR, {}, 436_458),
+    ("captioner", *CIFAR, {}, 356_098),
     ("unet", 2, (64, 64, 3), {}, 31_037_698),
 ]  # fmt: skip
 

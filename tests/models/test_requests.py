@@ -37,6 +37,8 @@ from jaxcnn import models
         ("small_cnn", {"padding_mode": "wrap"}, "unknown `padding_mode` 'wrap'"),
         ("resnet18", {"stem": "small"}, "unknown stem 'small'"),
         ("mlp", {"depth": -1}, r"`depth` \(=-1\)"),
+        ("detector", {"input_shape": (30, 32, 3)}, "4 must divide the sizes"),
+        ("captioner", {"length": 0}, r"`length` \(=0\)"),
         ("small_cnn", {"width": 0}, r"`width` \(=0\) of small_cnn must be at least 1, and whole"),
         ("small_cnn", {"dropout": 1.0}, r"`dropout` \(=1.0\) of small_cnn must be at least 0 and less than 1"),
         ("small_cnn", {"num_classes": 0}, r"`num_classes` \(=0\)"),
@@ -55,5 +57,5 @@ def test_bad_requests(name, options, message):
 def test_available_names_are_created():
     names = list(models.available())
     assert names[:3] == ["linear", "mlp", "small_cnn"]  # by age and family, and not by the alphabet
-    assert len(names) == 32
+    assert len(names) == 33
     assert all(models.available().values())
