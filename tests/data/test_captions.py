@@ -62,7 +62,7 @@ def test_pairs_of_the_test_are_its_own():
     assert first["validation"] <= first["train"]
     # Every word is in sentences of training.
     assert set(np.unique(dataset.train.targets)) == set(range(26))
-    assert int(dataset.train.inputs.astype(np.int64).sum()) == 7484317
+    assert int(dataset.train.inputs.astype(np.int64).sum()) == 22457748
 
 
 def test_what_has_no_words_is_told():
