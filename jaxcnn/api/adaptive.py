@@ -104,21 +104,23 @@ def adaptive_events(
     kinds = {name: _distribution(optuna, space) for name, space in spaces.items()}
     here = str(folder.resolve())
     known = read_trials(folder)
-    # Those that were asked for here and never told, since the process was stopped.
-    left = [
-        trial for trial in asking.get_trials() if not trial.state.is_finished() and trial.user_attrs.get("at") == here
-    ]
-    open_ = {trial.user_attrs["number"]: trial.number for trial in left}
-    for number in [number for number in open_ if number >= len(known)]:
-        asking.tell(open_.pop(number), state=optuna.trial.TrialState.FAIL)
+    if any(trial.values.keys() != spaces.keys() or build(dict(trial.values)) != trial for trial in known):
+        raise ValueError(f"{folder} holds a sweep of other settings: give another `out`, or the same flags")
+    # Those that were asked for here and never told, since the process was stopped; the last may not be written down.
+    open_ = {
+        trial.user_attrs["number"]: trial
+        for trial in asking.get_trials()
+        if not trial.state.is_finished() and trial.user_attrs.get("at") == here and "number" in trial.user_attrs
+    }
+    known += [build(dict(open_[number].params)) for number in sorted(open_) if number >= len(known)]
     while True:
-        begun = [trial for trial in asking.get_trials() if trial.state != optuna.trial.TrialState.FAIL]
+        begun = asking.get_trials(deepcopy=False)
         ended = sum(trial.state.is_finished() for trial in begun)
         for _ in range(min(together - len(open_), trials - len(begun))):
             asked = asking.ask(kinds)
             asked.set_user_attr("at", here)
             asked.set_user_attr("number", len(known))
-            open_[len(known)] = asked.number
+            open_[len(known)] = asked
             known.append(build(dict(asked.params)))
         if not open_:
             return
@@ -134,7 +136,7 @@ def adaptive_events(
         for number in numbers:
             value = found[number].mean
             failed = {"state": optuna.trial.TrialState.FAIL} if math.isnan(value) else {"values": value}
-            asking.tell(open_.pop(number), **failed)
+            asking.tell(open_.pop(number).number, **failed)
 
 
 def _optuna() -> Any:

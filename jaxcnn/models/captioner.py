@@ -61,9 +61,9 @@ class Captioner(nn.Module):
         rngs: Draws the kernels.
 
     Example:
-        >>> net = Captioner(nn.Identity(), (4, 4, 3), 26, features=8, length=5, rngs=nnx.Rngs(0))
+        >>> net = Captioner(nn.Identity(), (4, 4, 3), 24, features=8, length=5, rngs=nnx.Rngs(0))
         >>> net(jnp.ones((2, 4, 4, 3))).shape
-        (2, 5, 26)
+        (2, 5, 24)
 
     Reference:
         Xu et al., Show, attend and tell, 2015 (soft attention; by products, as Luong et al., 2015).
@@ -124,9 +124,9 @@ def captioner(
         ValueError: An unknown option, a length below 1, or an image that is too small.
 
     Example:
-        >>> net = captioner(num_classes=26, input_shape=(64, 64, 1), rngs=nnx.Rngs(0), width=4)
+        >>> net = captioner(num_classes=24, input_shape=(64, 64, 1), rngs=nnx.Rngs(0), width=4)
         >>> net(jnp.ones((2, 64, 64, 1))).shape
-        (2, 5, 26)
+        (2, 5, 24)
     """
     if length < 1:
         raise ValueError(f"`length` (={length}) must be at least 1")

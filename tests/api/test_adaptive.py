@@ -65,15 +65,32 @@ def test_a_search_goes_on_where_it_was_stopped(tmp_path: Path, after: int) -> No
     running = [trial.user_attrs["number"] for trial in study.trials if not trial.state.is_finished()]
     assert running, "it was stopped with trials that run"
     # And as if it had been killed after a trial was asked for and before it was written down.
-    lost = study.ask({"optim.lr": optuna.distributions.FloatDistribution(1e-5, 1e-1, log=True)})
+    schedules = optuna.distributions.CategoricalDistribution(("linear", "cosine"))
+    rates = optuna.distributions.FloatDistribution(1e-5, 1e-1, log=True)
+    lost = study.ask({"optim.lr": rates, "optim.schedule": schedules})
     lost.set_user_attr("at", str((tmp_path / "sweep").resolve()))
     lost.set_user_attr("number", len(read_trials(tmp_path / "sweep")))
-    assert search(tmp_path / "sweep")[0] == tuple(running)
+    assert search(tmp_path / "sweep")[0] == (*running, lost.number)
     states = [trial.state.name for trial in journal(tmp_path / "sweep" / "optuna.log", "sweep").trials]
-    assert sorted(states) == ["COMPLETE"] * 5 + ["FAIL"]
+    assert states == ["COMPLETE"] * 5
     trials = read_trials(tmp_path / "sweep")
     assert [one.epochs for one in standings(tmp_path / "sweep", trials)] == [2] * len(trials)
     assert begun[0] == (0, 1)
+
+
+def test_trials_that_diverge_count_and_are_told(tmp_path: Path) -> None:
+    spaces = {"optim.lr": Range(1e30, 1e35, log=True)}
+
+    def wild(values: dict[str, Any]) -> Trial:
+        config = Config(epochs=1, batch=256, optim=OptimConfig("sgd", lr=values["optim.lr"]))
+        return Trial(values, (config,))
+
+    events = adaptive_events("mlp", "synthetic", spaces, wild, out=tmp_path / "wild", trials=3, together=2, plan=PLAN)
+    assert [event.trials for event in events if isinstance(event, Asked)] == [(0, 1), (2,)]
+    states = [trial.state.name for trial in journal(tmp_path / "wild" / "optuna.log", "wild").trials]
+    assert states == ["FAIL"] * 3
+    with pytest.raises(ValueError, match="holds a sweep of other settings"):
+        list(adaptive_events("mlp", "synthetic", SPACES, build, out=tmp_path / "wild", trials=4, plan=PLAN))
 
 
 def test_folders_share_a_study(tmp_path: Path) -> None:
