@@ -40,15 +40,15 @@ def instance_loss(
         most: Things of an image.
 
     Returns:
-        The sum of four means: over pixels of things and over those of the ground, which are many more, over things (see
-        `centre_loss`), and again over pixels of things.
+        The sum of four means: over pixels of things and over those of the ground, which are many more, a tenth of that
+        over things (see `centre_loss`), and of votes over pixels of things.
 
     Raises:
         ValueError: Outputs of another shape.
 
     Example:
         >>> targets = jnp.zeros((8, 8), int).at[2:5, 2:5].set(1)
-        >>> float(instance_loss(jnp.zeros((8, 8, 5)), targets, classes=1, most=1)) > 5
+        >>> float(instance_loss(jnp.zeros((8, 8, 5)), targets, classes=1, most=1)) > 1
         True
     """
     if outputs.shape != (*targets.shape, classes + VOTES):
