@@ -27,6 +27,7 @@ DENSE_METRICS = {
     "detection": ("f1", training.detection_f1),
     "instances": ("panoptic_quality", training.panoptic_quality),
 }
+"""What is measured where a loss is of maps of things."""
 
 
 class Problem(NamedTuple):

@@ -84,12 +84,12 @@ class Captioner(nn.Module):
     def __call__(self, x: Array, *, training: bool = False, key: Array | None = None) -> Array:
         maps = self.encoder(x, training=training, key=key)
         seen = self.value(maps.reshape(*maps.shape[:-3], -1, maps.shape[-1]))
-        keys = self.key(seen + cast(self.place, seen))
-        h = seen.mean(-2)
+        placed = seen + cast(self.place, seen)
+        keys, h = self.key(placed), seen.mean(-2)
         said, logits = jnp.zeros_like(h), []
         for _ in range(self.length):
             weights = jax.nn.softmax((keys @ self.query(h)[..., None])[..., 0] * self.features**-0.5)
-            part = ((seen + cast(self.place, seen)) * weights[..., None]).sum(-2)
+            part = (placed * weights[..., None]).sum(-2)
             h = self.gru(jnp.concatenate([said, part], -1), h)
             logits.append(self.head(jnp.concatenate([h, part], -1)))
             said = self.embedding(jax.nn.softmax(logits[-1]))

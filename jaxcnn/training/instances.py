@@ -95,7 +95,9 @@ def find_instances(
     kind, centre, votes = _parts(outputs, classes)
     ones = (1,) * len(batch)
     highest = lax.reduce_window(centre, -jnp.inf, lax.max, (*ones, 5, 5), (*ones, 1, 1), "SAME")
-    scores, where = lax.top_k(jnp.where(centre == highest, centre, -jnp.inf).reshape(*batch, -1), most)
+    scores, where = lax.top_k(
+        jnp.where(centre == highest, centre, -jnp.inf).reshape(*batch, -1), min(most, height * width)
+    )
     there = jax.nn.sigmoid(scores) > LIKELY
     places = jnp.stack([where // width, where % width], -1).astype(outputs.dtype)
     pointed = _positions((height, width)) + REACH * votes
@@ -108,7 +110,7 @@ def find_instances(
 
     axis = len(batch)
     begin = jnp.full(centre.shape, jnp.inf, outputs.dtype), jnp.full(centre.shape, -1)
-    each = jnp.arange(most), jnp.moveaxis(places, axis, 0), jnp.moveaxis(there, axis, 0)
+    each = jnp.arange(there.shape[-1]), jnp.moveaxis(places, axis, 0), jnp.moveaxis(there, axis, 0)
     (_, nearest), _ = lax.scan(nearer, begin, each)
     said = kind.argmax(-1)
     index = jnp.where(said < classes, nearest, -1)
