@@ -1,5 +1,6 @@
 """The programs of a run and how they are fed: all that a config settles before the first step."""
 
+import functools
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -12,7 +13,7 @@ from jax.sharding import Mesh
 from jaxcnn import data as datasets
 from jaxcnn import training
 from jaxcnn.api.problem import Augment, Problem, make_evaluate
-from jaxcnn.config import Config
+from jaxcnn.config import Config, OptimConfig
 from jaxcnn.training.forward import Apply, forward
 from jaxcnn.training.steps import TrainSteps
 
@@ -106,7 +107,7 @@ def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment
         problem.monitor,
         key,
         begin,
-        jax.jit(training.make_schedule(config.optim, steps_per_epoch=steps, epochs=config.epochs)),
+        _schedule(config.optim, steps, config.epochs),
         train_steps,
         make_evaluate(config, dataset, problem, problem.metrics, mesh),
         forward(problem.apply, prepare=dataset.preprocessing, dtype=config.dtype),
@@ -118,6 +119,12 @@ def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment
     )
     jax.eval_shape(partial(course.order, epoch=0), key)  # tells what cannot be balanced before a run is begun
     return course
+
+
+@functools.lru_cache(maxsize=256)
+def _schedule(optim: OptimConfig, steps: int, epochs: int) -> Callable[[Any], Any]:
+    """Return a learning rate by step; the members of one program that share it share what is compiled."""
+    return jax.jit(training.make_schedule(optim, steps_per_epoch=steps, epochs=epochs))
 
 
 def make_steps(

@@ -3,9 +3,10 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from jaxcnn import data as datasets
 from jaxcnn import training
+from jaxcnn.api.keeping import Keeper, Kept
 from jaxcnn.api.member_programs import MemberPrograms
 from jaxcnn.api.members import get, grouped
 from jaxcnn.api.plans import Chosen
@@ -93,7 +95,7 @@ def fit_members(
     weight decay, label smoothing, dropout and the strength of what augments. Configs that differ in anything else are
     trained one group after another. Each member is a run of its own, in `OUT/000`, `OUT/001`, ...: to load, evaluate,
     verify or train on. Which way a group runs fastest (vmap, `lax.map`, chunks, one after another) is measured once
-    on a machine. The same call goes on where one was stopped, from the ends of epochs.
+    on a machine. The same call goes on where one was stopped or killed, from the ends of epochs.
 
     A member whose loss is not finite ends there, without a result; the others go on.
 
@@ -232,6 +234,13 @@ def _train(
             if ended[at]:
                 yield MemberEnded(at, run, run.result)
         began, compile_s, held, members = time.perf_counter(), 0.0, None, None
+        keeper, unsaved = Keeper(runs, mode=mode), set[int]()
+
+        def save(which: Collection[int], *, all_members: bool) -> None:
+            if members is not None:
+                keeper.write({at: Kept(progress[at], members.state(held, at)) for at in which}, all_members=all_members)
+            unsaved.difference_update(which)
+
         train, validation = (jax.device_put(tuple(split)) for split in (group.dataset.train, group.dataset.validation))
         if any(going()):
             chosen = group.choose(plan, train, told)
@@ -251,20 +260,26 @@ def _train(
                 ended[at] = True
                 yield MemberEnded(at, runs[at], _finish(group, runs[at], at, time.perf_counter() - began, compile_s))
             on = going()
-            if members is None or not any(on) or stop():
+            if members is None or not any(on):
+                return
+            if stop():
+                save(sorted(unsaved), all_members=True)
                 return
             clock = time.perf_counter()
             epoch = min(now.epoch for now, is_on in zip(progress, on, strict=True) if is_on)
             active = [is_on and now.epoch == epoch for now, is_on in zip(progress, on, strict=True)]
             held, rows, failures = _epoch(group, members, held, train, validation, progress, active)
-            seconds, savings = time.perf_counter() - clock, []
+            seconds = time.perf_counter() - clock
             for at, row in rows.items():
                 progress[at] = progress[at].after_epoch(row["validation"][group.problem.monitor], mode)
                 times = {"epoch": epoch + 1, "step": row["step"], "seconds": seconds, "members": len(rows)}
                 runs[at].record(row, times)
-                savings.append(runs[at].save(members.state(held, at), progress[at], mode=mode))
-            for saving in savings:
-                saving.result()
+                keeper.note(at, progress[at], partial(members.state, held, at))
+            for at in failures:
+                keeper.write_best(at)
+            unsaved.update(rows)
+            due, still = keeper.is_due(), going()
+            save([at for at in sorted(unsaved) if due or not still[at]], all_members=due)
             if rows:
                 yield MembersEpoch(epoch + 1, rows, seconds)
             for at, failed in failures.items():

@@ -17,6 +17,10 @@ from jax.interpreters import ad, batching, mlir
 DEFAULT: dict[core.Primitive, Any] = {}
 """The lowering rule of each primitive where no other is registered."""
 
+side_by_side: Any = jax.make_user_context(False)
+"""`with side_by_side(True):` compiles programs that run beside others, each on a core, so that a backend need not
+divide their operations. A program that was compiled without it is another one."""
+
 Function = Callable[..., Sequence[Array]]
 Rule = Callable[..., Any]
 

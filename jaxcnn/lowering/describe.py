@@ -41,6 +41,7 @@ class Call:
         swapped: The second array is the map, the first one the gradient of the output.
         turned: The kernel (the result, where that is one) is turned around.
         native: float32 products as the processor has them, not as sums of bfloat16 ones.
+        alone: On one thread, since other programs run beside this one.
     """
 
     kind: int
@@ -58,13 +59,15 @@ class Call:
     swapped: bool = False
     turned: bool = False
     native: bool = False
+    alone: bool = False
 
     @property
     def numbers(self) -> np.ndarray:
         """What the handler reads; native/convolution.cc has the order."""
         axes = (*self.lhs, *self.rhs, *self.out)
         windows = (*self.strides, *self.dilation, *self.low, *self.high)
-        return np.array([self.kind, len(self.strides), self.groups, self.loops, self.native, *axes, *windows], np.int64)
+        flags = (self.native, self.alone)
+        return np.array([self.kind, len(self.strides), self.groups, self.loops, *flags, *axes, *windows], np.int64)
 
     def shapes(self, lhs: Sequence[int], rhs: Sequence[int], out: Sequence[int]) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of the handler's two arguments and of its result, given the convolution's.

@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 from jax.interpreters import mlir
 
+from jaxcnn.functional.primitive import side_by_side
 from jaxcnn.lowering.canonical import Rule
 from jaxcnn.lowering.describe import Refused, describe
 from jaxcnn.lowering.library import CONVOLUTION, Library
@@ -34,7 +35,8 @@ def onednn_rule(library: Library, otherwise: Rule, refused: Counter[str]) -> Rul
         try:
             if spans_devices(ctx):
                 raise Refused("a program over several devices: XLA would not divide a custom call among them")
-            function = convolution(library, (*ctx.avals_in, *ctx.avals_out), params)
+            alone = bool(side_by_side.value)
+            function = convolution(library, (*ctx.avals_in, *ctx.avals_out), params, alone=alone)
         except Refused as error:
             refused[str(error)] += 1
             return otherwise(ctx, lhs, rhs, **params)
@@ -43,13 +45,14 @@ def onednn_rule(library: Library, otherwise: Rule, refused: Counter[str]) -> Rul
     return rule
 
 
-def convolution(library: Library, arrays: Sequence[Any], params: dict[str, Any]) -> Any:
+def convolution(library: Library, arrays: Sequence[Any], params: dict[str, Any], *, alone: bool = False) -> Any:
     """Return a function of (lhs, rhs) that computes a convolution by oneDNN.
 
     Args:
         library: The loaded library.
         arrays: Abstract values of both arrays and of the result.
         params: Those of `lax.conv_general_dilated_p`.
+        alone: Whether it takes one thread.
 
     Returns:
         The function.
@@ -62,7 +65,8 @@ def convolution(library: Library, arrays: Sequence[Any], params: dict[str, Any])
         if math.prod(array.shape) == 0 or math.prod(array.shape) * array.dtype.itemsize > MOST_BYTES:
             raise Refused("an empty array, or one of 2 GB or more")
     call = describe(lhs.shape, rhs.shape, out.shape, **params)
-    call = dataclasses.replace(call, native=lax.Precision.HIGHEST in np.atleast_1d(params["precision"]))
+    native = lax.Precision.HIGHEST in np.atleast_1d(params["precision"])
+    call = dataclasses.replace(call, native=native, alone=alone)
     shapes = call.shapes(lhs.shape, rhs.shape, out.shape)
     if min(map(min, shapes)) < 1:  # no window reaches the map
         return lambda lhs, rhs: lax.full(out.shape, 0, out.dtype)

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxcnn.functional.traced import is_traced
+
 Initializer = Callable[..., Array]
 """`initializer(key, shape, dtype)`, as those of `jax.nn.initializers`."""
 
@@ -189,6 +191,8 @@ def _drawn(draw: Callable[[np.random.Generator], np.ndarray], key: Array, shape:
     def values(words: Array) -> np.ndarray:
         return draw(np.random.default_rng(np.asarray(words).ravel().tolist())).astype(dtype)
 
+    if not is_traced(key):  # a callback would be compiled for every kernel
+        return jnp.asarray(values(jax.random.key_data(key)))
     result = jax.ShapeDtypeStruct(tuple(shape), dtype)
     return jax.pure_callback(values, result, jax.random.key_data(key), vmap_method="sequential")
 

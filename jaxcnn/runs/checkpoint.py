@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from jaxcnn.runs import manifest
@@ -77,7 +78,7 @@ def save(
     Raises:
         RunWriteError: It cannot be begun.
     """
-    named = {name: _by_path(tree) for name, tree in trees.items()}
+    named = jax.tree.map(_copied, {name: _by_path(tree) for name, tree in trees.items()})
     part = hidden(path, "writing")
     with _written(path, part):
         first(lambda: _make(part))
@@ -251,6 +252,11 @@ def _from_path(values: Mapping[str, jax.Array], target: Any) -> Any:
         return jax.random.wrap_key_data(value, impl=jax.random.key_impl(old)) if _is_key(old) else value
 
     return jax.tree.map_with_path(leaf, target)
+
+
+def _copied(leaf: jax.Array) -> jax.Array | np.ndarray:
+    """Return what Orbax writes: of an array on one device a copy of NumPy's, which takes it half the time."""
+    return np.array(leaf) if len(leaf.sharding.device_set) == 1 and leaf.is_fully_addressable else leaf
 
 
 def _name(path: Any) -> str:

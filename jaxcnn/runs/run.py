@@ -255,9 +255,10 @@ class Run:
         """
         config, step, folder = self.config, int(state.step), self.path / "steps"
         metrics = self.path / "metrics.jsonl"
+        rows = metrics.read_bytes().splitlines(keepends=True) if metrics.exists() else []
         files = {
             "config.json": json_bytes(dataclasses.asdict(config)),
-            "metrics.jsonl": metrics.read_bytes() if metrics.exists() else b"",
+            "metrics.jsonl": b"".join(rows[: progress.epoch]),  # none of later epochs, where it is saved after them
         }
         best = max(config.keep_best, 1 if config.select == "best" else 0)
 

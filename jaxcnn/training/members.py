@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxcnn.functional.primitive import side_by_side
 from jaxcnn.training.forward import Data
 from jaxcnn.training.state import TrainState
 
@@ -131,11 +132,14 @@ class Members:
 
         self._train = jax.jit(train, donate_argnums=0)
         self._measure = jax.jit(measure)
+
         self._one = jax.jit(
             lambda state, values, examples, order, span: steps(values, state, examples, order, *span),
             donate_argnums=0,
         )
         self._measure_one = jax.jit(evaluate)
+        self._copy = jax.jit(partial(jax.tree.map, jnp.copy))
+        self._take = jax.jit(lambda held, member: jax.tree.map(lambda leaf: leaf[member], held))
 
     def hold(self, states: Sequence[TrainState]) -> Any:
         """Bring members' states into the form that the plan keeps them in; they are copied."""
@@ -144,10 +148,8 @@ class Members:
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 
     def state(self, held: Any, member: int) -> TrainState:
-        """Return one member's state; valid until the next call of `train`."""
-        if self.plan.apart:
-            return held[member]
-        return jax.tree.map(lambda leaf: leaf[member], held)
+        """Return a copy of one member's state."""
+        return self._copy(held[member]) if self.plan.apart else self._take(held, np.int32(member))
 
     def train(
         self, held: Any, data: Data, orders: Array, *, start: int, count: int, active: Sequence[bool] | None = None
@@ -192,7 +194,8 @@ class Members:
         examples, span = (*data, None), (np.int32(0), np.int32(0))
         if self.plan.apart:
             values = {name: value[0] for name, value in self.values.items()}
-            lowered = self._one.lower(held[0], values, examples, orders[0], span)
+            with side_by_side(self.plan.way == "threads"):
+                lowered = self._one.lower(held[0], values, examples, orders[0], span)
         else:
             lowered = self._train.lower(held, self.values, orders, jnp.ones(self.count, bool), examples, span)
         told = lowered.compile().memory_analysis()
@@ -204,7 +207,7 @@ class Members:
         wide = bool(jax.config.read("jax_enable_x64"))  # which threads do not inherit where a context has set it
 
         def one(member: int) -> Mapping[str, Array]:
-            with jax.enable_x64(wide):
+            with jax.enable_x64(wide), side_by_side(self.plan.way == "threads"):
                 return call(member, {name: value[member] for name, value in self.values.items()})
 
         if self.plan.way == "one by one":

@@ -1,6 +1,7 @@
 """Several devices, several threads: what a program divides, and what runs at once."""
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -18,6 +19,7 @@ from references.arrays import normal
 from references.campaigns import record
 
 from jaxcnn import lowering
+from jaxcnn.functional.primitive import side_by_side
 
 EIGHT = textwrap.dedent(
     """
@@ -94,9 +96,10 @@ def chains(x: Array, kernels: Array) -> Array:
     )
 
 
-def hammer(threads: int, *, seconds: float = 0, rounds: int = 3) -> int:
+def hammer(threads: int, *, seconds: float = 0, rounds: int = 3, alone: bool = False) -> int:
     """Run programs of concurrent convolutions from several threads, so long and so often; return how many runs."""
     cases = [(normal(i, (4 + i, 12, 12, 4 + i)), normal(9 + i, (8, 3, 3, 4 + i, 8))) for i in range(3)]
+    cases.append((normal(3, (4, 12, 12, 64)), normal(12, (8, 3, 3, 64, 64))))  # which AMX computes, where there is one
     run = jax.jit(chains)
     lowering.disable()
     expected = [np.asarray(run(*case)) for case in cases]
@@ -106,7 +109,9 @@ def hammer(threads: int, *, seconds: float = 0, rounds: int = 3) -> int:
     def work(thread: int) -> None:
         while (time.monotonic() < end or right[thread] < rounds) and not wrong:
             which = (thread + right[thread]) % len(cases)
-            error = np.abs(np.asarray(run(*cases[which])) - expected[which]).max() / np.abs(expected[which]).max()
+            with side_by_side(alone):
+                found = np.asarray(run(*cases[which]))
+            error = np.abs(found - expected[which]).max() / np.abs(expected[which]).max()
             if not error < 1e-5:
                 wrong.append(f"thread {thread}: error {error}")
             right[thread] += 1
@@ -123,6 +128,24 @@ def hammer(threads: int, *, seconds: float = 0, rounds: int = 3) -> int:
 
 def test_threads_and_concurrent_operations() -> None:
     assert hammer(4) >= 12
+
+
+def test_convolutions_of_programs_side_by_side_take_a_thread_each() -> None:
+    assert hammer(4, rounds=4, alone=True) >= 16
+    x, kernels = normal(0, (4, 12, 12, 64)), normal(1, (8, 3, 3, 64, 64))
+
+    def described() -> list[tuple[str, str]]:
+        text = jax.jit(chains).lower(x, kernels).as_text()
+        return re.findall(r"description = dense<\[\d+, \d+, \d+, \d+, (\d+), (\d+),", text)
+
+    lowering.enable()
+    ordinary = described()
+    with side_by_side(True):
+        alone = described()
+    assert set(ordinary) == {("0", "0")}
+    assert set(alone) == {("0", "1")}
+    assert len(alone) == len(ordinary) >= 1
+    np.testing.assert_array_equal(described(), ordinary)
 
 
 @pytest.mark.campaign

@@ -19,7 +19,7 @@ X, KERNEL, Y = (2, 6, 6, 4), (3, 3, 4, 8), (2, 4, 4, 8)
 def numbers(**changes: Any) -> list[int]:
     """The description of a plain 3x3 convolution, with changes."""
     parts: dict[str, Any] = {
-        "kind": FORWARD, "rank": 2, "groups": 1, "loops": 1, "native": 0,
+        "kind": FORWARD, "rank": 2, "groups": 1, "loops": 1, "native": 0, "alone": 0,
         "lhs": [0, 3, 1, 2], "rhs": [3, 2, 0, 1], "out": [0, 3, 1, 2],
         "strides": [1, 1], "dilation": [1, 1], "low": [0, 0], "high": [0, 0],
     }  # fmt: skip
@@ -45,7 +45,7 @@ def _onednn() -> Iterator[None]:
 LENGTH, RANGE, FIT = "wrong length", "out of range", "do not fit"
 DESCRIPTIONS = {
     "empty": ([], "too few numbers"),
-    "four numbers": (numbers()[:4], "too few numbers"),
+    "five numbers": (numbers()[:5], "too few numbers"),
     "one too few": (numbers()[:-1], LENGTH),
     "one too many": ([*numbers(), 0], LENGTH),
     "kind too large": (numbers(kind=3), "unknown kind"),

@@ -6,8 +6,9 @@
 //
 // A plan (primitive, layouts, reorders) is made once for each description and set of shapes, and kept in a bounded
 // cache. oneDNN and the AMX kernels run on OpenMP's threads, one convolution at a time: each uses every core. Their
-// scratch memory is one arena, which only the holder of the process's lock touches. The kernels for few channels run on
-// XLA's threads, and hold no lock.
+// scratch memory is one arena, which only the holder of the process's lock touches. One that is to run alone, of a
+// program that runs beside others, takes the calling thread and its arena, and no lock. The kernels for few channels
+// run on XLA's threads, and hold no lock either.
 
 #include <algorithm>
 #include <cstdlib>
@@ -64,23 +65,30 @@ Plans& plans() {
   return all;
 }
 
-// Scratch memory for the holder of the lock; it grows to the largest plan and stays.
-char* arena_of(size_t bytes) {
-  static std::unique_ptr<char, decltype(&std::free)> arena(nullptr, &std::free);
-  static size_t size = 0;
-  if (bytes > size) {
-    arena.reset();
-    size = 0;
-    arena.reset(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)));
-    if (!arena) throw std::bad_alloc();
-    size = bytes;
+// Scratch memory of one convolution at a time, and oneDNN's stream; the memory grows to the largest plan and stays.
+class Bench {
+ public:
+  char* arena(size_t bytes) {
+    if (bytes > size_) {
+      arena_.reset();
+      size_ = 0;
+      arena_.reset(static_cast<char*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)));
+      if (!arena_) throw std::bad_alloc();
+      size_ = bytes;
+    }
+    return arena_.get();
   }
-  return arena.get();
-}
 
-void run(const Plan& plan, const Array& lhs, const Array& rhs, const Array& out) {
-  static dnnl::stream stream(engine());
-  char* arena = arena_of(plan.arena_bytes);
+  dnnl::stream stream{engine()};
+
+ private:
+  std::unique_ptr<char, decltype(&std::free)> arena_{nullptr, &std::free};
+  size_t size_ = 0;
+};
+
+void run(const Plan& plan, Bench& bench, const Array& lhs, const Array& rhs, const Array& out) {
+  dnnl::stream& stream = bench.stream;
+  char* arena = bench.arena(plan.arena_bytes);
   char* ours = arena + plan.ours_offset;
   if (plan.forward && plan.forward->run(lhs.data, rhs.data, out.data, ours)) return;
   if (plan.kernel_gradient) {
@@ -144,8 +152,15 @@ ffi::Error convolve(ffi::ThreadPool threads, ffi::AnyBuffer lhs, ffi::AnyBuffer 
       plan->direct->run(threads, a.data, b.data, c.data);
       return ffi::Error::Success();
     }
-    const std::lock_guard<std::mutex> alone(jaxcnn_lock());
-    run(*plan, a, b, c);
+    if (plan->alone) {
+      thread_local Bench own;
+      const Threads one(true);
+      run(*plan, own, a, b, c);
+      return ffi::Error::Success();
+    }
+    static Bench shared;
+    const std::lock_guard<std::mutex> held(jaxcnn_lock());
+    run(*plan, shared, a, b, c);
     return ffi::Error::Success();
   } catch (const std::invalid_argument& error) {
     return ffi::Error::InvalidArgument(std::string("jaxcnn's convolution: ") + error.what());

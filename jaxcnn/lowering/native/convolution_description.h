@@ -40,24 +40,25 @@ struct Array {
 
 enum Kind : int64_t { kForward = 0, kInputGradient = 1, kKernelGradient = 2 };
 
-// The numbers that Python sends: [kind, rank, groups, loops, native,
+// The numbers that Python sends: [kind, rank, groups, loops, native, alone,
 //   lhs axes (batch, features, spatial...), rhs axes (out, in, spatial...), out axes (batch, features, spatial...),
 //   strides, dilation, padding low, padding high], of the forward convolution that this one is, or is a gradient of.
 // `groups` are oneDNN's; `loops` independent convolutions split lhs by its batch (a kernel gradient: by its features)
-// and rhs and out by their output features. `native` asks for float32 products as the processor has them.
+// and rhs and out by their output features. `native` asks for float32 products as the processor has them;
+// `alone`, for one thread, beside other convolutions.
 struct Description {
-  int64_t kind, rank, groups, loops, native;
+  int64_t kind, rank, groups, loops, native, alone;
   std::vector<int64_t> lhs, rhs, out;
   Dims strides, dilation, low, high;
 
   explicit Description(ffi::Span<const int64_t> numbers) {
-    require(numbers.size() >= 5, "the description of a convolution has too few numbers");
+    require(numbers.size() >= 6, "the description of a convolution has too few numbers");
     const int64_t* next = numbers.begin();
-    kind = *next++, rank = *next++, groups = *next++, loops = *next++, native = *next++;
+    kind = *next++, rank = *next++, groups = *next++, loops = *next++, native = *next++, alone = *next++;
     require(kind >= kForward && kind <= kKernelGradient, "unknown kind of convolution");
     require(rank >= 1 && rank <= 3, "a convolution has 1 to 3 spatial axes");
     require(groups >= 1 && loops >= 1 && groups <= kMost && loops <= kMost, "groups or loops out of range");
-    require(static_cast<int64_t>(numbers.size()) == 5 + 3 * (rank + 2) + 4 * rank,
+    require(static_cast<int64_t>(numbers.size()) == 6 + 3 * (rank + 2) + 4 * rank,
             "the description of a convolution has the wrong length");
     auto take = [&next](int64_t count) {
       std::vector<int64_t> taken(next, next + count);

@@ -98,6 +98,8 @@ std::shared_ptr<Plan> make_plan(const Description& d, const Array& lhs, const Ar
   }
   auto plan = std::make_shared<Plan>();
   plan->loops = d.loops;
+  plan->alone = d.alone != 0;
+  const Threads threads(plan->alone);
   // Which of the forward convolution's arrays (src, weights, dst) each buffer is. The axes come in XLA's words: for a
   // kernel gradient XLA's batch is the convolution's channel axis, and the reverse; for an input gradient XLA's output
   // features are the convolution's inputs.

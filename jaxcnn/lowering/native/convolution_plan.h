@@ -1,6 +1,8 @@
 // How one convolution runs: oneDNN's primitive or our own kernel, layouts, reorders, and where scratch memory lies.
 #pragma once
 
+#include <omp.h>
+
 #include <memory>
 #include <string>
 
@@ -12,6 +14,21 @@
 namespace jaxcnn::convolution {
 
 const dnnl::engine& engine();
+
+// While it lives, OpenMP gives what this thread starts no threads but itself, if `alone`. oneDNN plans for the threads
+// that it finds, so that plans are made under it as they are run.
+class Threads {
+ public:
+  explicit Threads(bool alone) : before_(omp_get_max_threads()) {
+    if (alone) omp_set_num_threads(1);
+  }
+  ~Threads() { omp_set_num_threads(before_); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  int before_;
+};
 
 // One argument of the primitive: as the caller holds it, as the primitive wants it, and the way between.
 struct Argument {
@@ -29,6 +46,7 @@ struct Plan {
   std::string implementation;
   Argument lhs, rhs, out;
   int64_t loops = 1;
+  bool alone = false;  // on the calling thread, without the lock
   memory::desc scratch;
   size_t scratch_offset = 0, arena_bytes = 0;
   std::unique_ptr<jaxcnn::Direct> direct;  // in place of all the rest
