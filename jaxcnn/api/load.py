@@ -1,6 +1,7 @@
 """From a run's folder back to its network."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jaxcnn import data as datasets
 from jaxcnn import nn, training
 from jaxcnn.api.problem import Measure, make_module, measure, pose
-from jaxcnn.config import unknown
+from jaxcnn.config import DataConfig, unknown
 from jaxcnn.runs import Run
 
 
@@ -73,16 +74,21 @@ def evaluate(
     split: str = "test",
     model: nn.Module | None = None,
     data: datasets.Dataset | None = None,
+    on: datasets.Dataset | DataConfig | str | None = None,
     loss: Measure | None = None,
     metrics: dict[str, Measure] | None = None,
 ) -> dict[str, Any]:
     """Measure the network that a run chose, by the very program that measured it when training ended.
+
+    Or measure it `on` other images of the same classes, which are prepared as those that it was trained on: of another
+    size, where the network is fully convolutional; of another source.
 
     Args:
         run: The run, or its folder.
         split: "test", "validation" or "train".
         model: The module, where the run trained one of your own.
         data: The data set, where it was one of your own.
+        on: Another data set, or its name, in the place of the run's own.
         loss: The loss, where it was one of your own.
         metrics: The metrics, where they were your own.
 
@@ -102,12 +108,28 @@ def evaluate(
     """
     run = run if isinstance(run, Run) else Run.open(run)
     config = run.config
-    if data is None and config.data.name.partition(":")[0] not in datasets.available():
+    if on is None and data is None and config.data.name.partition(":")[0] not in datasets.available():
         raise ValueError(
             f"the run was trained on data of your own ({config.data.name}): pass them in Python, as `data=`"
         )
-    dataset = data or datasets.load(config.data)
+    if on is None:
+        dataset = data or datasets.load(config.data)
+        run.check_data(datasets.describe(dataset))
+    else:
+        dataset = _of_the_kind(run, on if isinstance(on, datasets.Dataset) else datasets.load(on))
     if split not in dataset.splits:
         raise ValueError(unknown("split", split, dataset.splits))
-    run.check_data(datasets.describe(dataset))
     return measure(run, dataset, pose(config, dataset, model or config.model.name, loss, metrics), split)
+
+
+def _of_the_kind(run: Run, dataset: datasets.Dataset) -> datasets.Dataset:
+    """Return other data, prepared as a run's own, if its network can be measured on them."""
+    facts = run.facts
+    for what, own, other in (
+        ("classes", tuple(facts["classes"]), tuple(dataset.classes)),
+        ("spatial axes", len(facts["input_shape"]) - 1, len(dataset.input_shape) - 1),
+        ("channels", facts["input_shape"][-1], dataset.input_shape[-1]),
+    ):
+        if own != other:
+            raise ValueError(f"{dataset.name} does not fit {run.path}: its {what} are {other}, expected {own}")
+    return replace(dataset, preprocessing=run.preprocessing)

@@ -12,7 +12,9 @@ from jaxcnn.cli.output import emit_json, quiet, show_facts, show_table
 from jaxcnn.config import AugmentConfig, DataConfig
 
 _ROWS = 100
-"""Classes that are listed one by one."""
+"""Classes that have a line of the table."""
+_NAMED = 24
+"""Classes that are named in one line."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def _show(arguments: Arguments, config: DataConfig) -> int:
             "scale": f"{preprocessing['scale']:.6g}",
             "mean": ", ".join(f"{value:.4f}" for value in preprocessing["mean"]),
             "std": ", ".join(f"{value:.4f}" for value in preprocessing["std"]),
+            **({} if facts["class_counts"] else _classes(facts["classes"])),
             **({"sheet": f"{arguments.sheet}: {drawn}"} if drawn else {}),
         }
     )
@@ -118,8 +121,16 @@ def _show(arguments: Arguments, config: DataConfig) -> int:
     if len(names) > _ROWS:
         rest = [sum(counts[split][_ROWS:]) for split in splits]
         rows.append((f"{len(names) - _ROWS:,} more classes (--json lists all)", *rest))
-    show_table(["Class", *splits], rows, footer=["total", *splits.values()], right=range(1, 1 + len(splits)))
+    show_table(
+        ["Class" if rows else "", *splits], rows, footer=["total", *splits.values()], right=range(1, 1 + len(splits))
+    )
     return 0
+
+
+def _classes(names: list[str]) -> dict[str, str]:
+    """Return the line that stands in for the table's, where an example has more than one class."""
+    more = f" and {len(names) - _NAMED:,} more (--json lists all)" if len(names) > _NAMED else ""
+    return {"classes": ", ".join(names[:_NAMED]) + more} if names else {}
 
 
 def _policy(images: dict[str, str | int | None]) -> str:

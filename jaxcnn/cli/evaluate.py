@@ -18,6 +18,8 @@ class Arguments(Common):
     """Folder of the run."""
     split: Literal["test", "validation", "train"] = "test"
     """Which of its images."""
+    data: str | None = None
+    """Other data of the same classes, of any size that the network takes (default: those it was trained on)."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,9 +30,9 @@ def main(argv: Sequence[str]) -> int:
 
     run = runs.Run.open(arguments.run)
     lowering.enable(run.config.lowering)
-    measured = api.evaluate(run, split=arguments.split)
+    measured = api.evaluate(run, split=arguments.split, on=arguments.data)
     if arguments.json:
-        emit_json({"run": str(run.path), **measured})
+        emit_json({"run": str(run.path), "data": arguments.data or run.config.data.name, **measured})
         return 0
     print(
         f"{measured['split']} {runs.headline(measured)}, loss {measured['loss']:.4f} "

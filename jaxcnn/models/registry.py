@@ -11,7 +11,7 @@ from flax import nnx
 from jaxcnn import nn
 from jaxcnn.config import unknown
 from jaxcnn.functional import window as win
-from jaxcnn.models.airbench import airbench
+from jaxcnn.models.airbench import airbench, airbench96
 from jaxcnn.models.alexnet import alexnet
 from jaxcnn.models.all_cnn import all_cnn
 from jaxcnn.models.blocks import Style
@@ -60,6 +60,7 @@ MODELS: dict[str, Entry] = {
     "small_resnet": Entry(partial(resnet_cifar, 1), "ResNet of 8 layers, for signals, images and volumes", ANY),
     "resnet9": Entry(resnet9, "ResNet-9 (2018), for 32x32 images: 6.6 million parameters"),
     "airbench": Entry(airbench, "the CIFAR-10 speed record's network (2024), for 32x32 images: 2.0 million parameters"),
+    "airbench96": Entry(airbench96, "its wider, deeper relative for 96 %, residual: 9.9 million parameters"),
     "resnet20": Entry(partial(resnet_cifar, 3), "ResNet-20 (2016), for 32x32 images: 0.27 million parameters", ANY),
     "resnet32": Entry(partial(resnet_cifar, 5), "ResNet-32: 0.46 million parameters", ANY),
     "resnet56": Entry(partial(resnet_cifar, 9), "ResNet-56: 0.85 million parameters", ANY),

@@ -57,7 +57,7 @@ def plans(members: int, *, cores: int = 1) -> list[Plan]:
         cores: Of a CPU that trains; 1 of an accelerator, whose programs wait for each other.
 
     Returns:
-        Plans, with chunks of 2, 4, 8 ... members, fewer than all of them.
+        Plans, with chunks of 2, 8, 32 ... members, fewer than all of them.
 
     Example:
         >>> [str(plan) for plan in plans(4, cores=2)]
@@ -66,7 +66,7 @@ def plans(members: int, *, cores: int = 1) -> list[Plan]:
     if members == 1:
         return [Plan("one by one")]
     threads = [Plan("threads", min(cores, members))] if cores > 1 else []
-    chunks = [Plan("map", 2**k) for k in range(members.bit_length()) if 2**k < members]
+    chunks = [Plan("map", size) for size in (1, *(2**k for k in range(1, 32, 2))) if size < members]
     return [Plan("one by one"), *threads, *chunks, Plan("vmap")]
 
 

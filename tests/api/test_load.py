@@ -52,3 +52,28 @@ def test_what_does_not_fit_is_told(run: Run, make_net, dataset: data.Dataset) ->
     other = dataclasses.replace(dataset, classes=("a", "b", "c"))
     with pytest.raises(ValueError, match=r"the data are not those .* classes differ"):
         api.evaluate(run, model=make_net(), data=other)
+
+
+def test_other_data_of_the_same_classes_are_prepared_as_the_runs_own(tmp_path: Path) -> None:
+    """On images of four times the size and half the light, by a network without a flatten; counted here by hand."""
+    config = Config(model=ModelConfig("small_cnn", width=8, head="avg"), epochs=2)
+    run, digits = api.fit("small_cnn", "digits", config, out=tmp_path / "avg"), data.load("digits")
+    images, targets = (np.concatenate(arrays) for arrays in zip(*digits.splits.values(), strict=True))
+    large = np.kron(images // 2, np.ones((1, 2, 2, 1), np.uint8))
+    other = data.from_arrays((large, targets), name="large")
+    assert other.preprocessing != run.preprocessing
+    fn, params, preprocessing, _ = api.load(run)
+    accuracy = np.mean(np.argmax(fn(params, preprocessing(other.test.inputs)), -1) == other.test.targets)
+    measured = api.evaluate(run, on=other)
+    assert measured["accuracy"] == pytest.approx(accuracy)
+    assert measured["examples"] == len(other.test.inputs)
+    assert api.evaluate(run, on="digits") == api.evaluate(run)
+    with pytest.raises(ValueError, match=r"synthetic does not fit .*: its channels are 3, expected 1"):
+        api.evaluate(run, on="synthetic")
+    with pytest.raises(ValueError, match=r"two does not fit .*: its classes are \('0', '1'\), expected \('0', '1', "):
+        api.evaluate(run, on=data.from_arrays((large, targets % 2), name="two"))
+    flat = api.fit(
+        "small_cnn", "digits", Config(model=ModelConfig("small_cnn", width=8), epochs=1), out=tmp_path / "flat"
+    )
+    with pytest.raises(ValueError, match=r"`params/head/dense/kernel` is float32\[64, 10\] there, float32\[256, 10\]"):
+        api.evaluate(flat, on=other)

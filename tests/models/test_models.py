@@ -40,6 +40,7 @@ CASES = {
     ),
     "resnet9": ("resnet9", (16, 16, 3), SMALL),
     "airbench": ("airbench", (26, 26, 3), SMALL),
+    "airbench96": ("airbench96", (26, 26, 3), SMALL),
     "resnet9 options": (
         "resnet9",
         (8, 8, 3),

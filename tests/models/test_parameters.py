@@ -33,6 +33,7 @@ PARAMETERS = [
     ("vgg19", *CIFAR, HEADED, 20_029_514),
     ("resnet9", *CIFAR, {}, 6_573_130),
     ("airbench", *CIFAR, {}, 1_972_792),
+    ("airbench96", *CIFAR, {}, 9_918_776),
     ("small_resnet", *CIFAR, {}, 75_290),
     ("resnet20", *CIFAR, {}, 269_722),
     ("resnet20", *CIFAR, {"residual": False}, 269_722),
