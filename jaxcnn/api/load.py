@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any, NamedTuple
 
 import jax
@@ -119,7 +120,17 @@ def evaluate(
         dataset = _of_the_kind(run, on if isinstance(on, datasets.Dataset) else datasets.load(on))
     if split not in dataset.splits:
         raise ValueError(unknown("split", split, dataset.splits))
-    return measure(run, dataset, pose(config, dataset, model or config.model.name, loss, metrics), split)
+    own_shape = tuple(run.facts["input_shape"])
+    try:
+        problem = pose(config, dataset, model or config.model.name, loss, metrics, own_shape)
+    except ValueError as error:
+        if own_shape == dataset.input_shape:
+            raise
+        raise ValueError(
+            f"{dataset.name} does not fit {run.path}: its inputs are {dataset.input_shape}, and a network that was "
+            f"trained on {own_shape} takes no others: {error}"
+        ) from error
+    return measure(run, dataset, problem, split)
 
 
 def _of_the_kind(run: Run, dataset: datasets.Dataset) -> datasets.Dataset:
@@ -131,5 +142,7 @@ def _of_the_kind(run: Run, dataset: datasets.Dataset) -> datasets.Dataset:
         ("channels", facts["input_shape"][-1], dataset.input_shape[-1]),
     ):
         if own != other:
-            raise ValueError(f"{dataset.name} does not fit {run.path}: its {what} are {other}, expected {own}")
+            raise ValueError(
+                f"{dataset.name} does not fit {run.path}: its {what} are {shortened(other)}, expected {shortened(own)}"
+            )
     return replace(dataset, preprocessing=run.preprocessing)

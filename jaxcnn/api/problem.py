@@ -53,8 +53,12 @@ def pose(
     model: nn.Module | str,
     loss: Measure | None,
     metrics: dict[str, Measure] | None,
+    input_shape: Sequence[int] | None = None,
 ) -> Problem:
-    """Put the defaults where the user gave nothing, and take the network apart."""
+    """Put the defaults where the user gave nothing, and take the network apart.
+
+    A network that was made for inputs of another shape than the data's is made for these: `input_shape`.
+    """
     targets, classes = dataset.train.targets, len(dataset.classes)
     details: dict[str, Measure] = {}
     dense = config.loss.name in training.DENSE
@@ -83,7 +87,8 @@ def pose(
             details = {"per_class_accuracy": training.per_class_accuracy}
     metrics = dict(metrics or {})
     outputs = training.output_channels(config.loss, classes) if classes else math.prod(targets.shape[1:])
-    module = make_module(config, None if isinstance(model, str) else model, dataset.input_shape, outputs)
+    shape = dataset.input_shape if input_shape is None else input_shape
+    module = make_module(config, None if isinstance(model, str) else model, shape, outputs)
     nn.freeze(module, config.freeze)
     apply, params, statistics = nn.split(module)
     apply = training.with_views(apply, config.views)
