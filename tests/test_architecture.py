@@ -30,8 +30,8 @@ MAY_IMPORT = {
     "benchmark": {"analysis", "functional", "lowering", "nn", "runs", "training"},
     "api": {"data", "equivariance", "functional", "models", "nn", "runs", "space", "training"},
     "cli": {
-        "analysis", "api", "benchmark", "data", "equivariance", "functional", "lowering", "models", "nn", "presets",
-        "report", "runs", "space", "training",
+        "analysis", "api", "benchmark", "data", "equivariance", "explain", "functional", "lowering", "models", "nn",
+        "presets", "report", "runs", "space", "training",
     },
 }  # fmt: skip
 # Libraries that only these packages may import.

@@ -1,10 +1,12 @@
 """The Python door: train networks, load them, evaluate them."""
 
+from jaxcnn.api.classify import Classifier, classifier
 from jaxcnn.api.fit import Finished, Halted, Searching, Started, fit, fit_events
 from jaxcnn.api.fit_members import MemberEnded, MembersEpoch, Planned, fit_members, fit_members_events
 from jaxcnn.api.load import Loaded, evaluate, load
 
 __all__ = [
+    "Classifier",
     "Finished",
     "Halted",
     "Loaded",
@@ -13,6 +15,7 @@ __all__ = [
     "Planned",
     "Searching",
     "Started",
+    "classifier",
     "evaluate",
     "fit",
     "fit_events",

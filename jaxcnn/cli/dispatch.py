@@ -16,6 +16,7 @@ VERBS = {
     "runs": "list runs, sorted and filtered",
     "verify": "check a run's folder and every checkpoint in it",
     "evaluate": "measure a run on its test set",
+    "predict": "classify image files by a run, with Grad-CAM where asked",
     "summary": "list a network's layers: sizes, parameters, MACs, receptive fields, shift contracts",
     "audit": "prove or refute that a network keeps shifts of its input, and name the layer that loses them",
     "bench": "measure convolutions, pools and networks on this device, and compare",

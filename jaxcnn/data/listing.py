@@ -20,7 +20,7 @@ import numpy as np
 from jaxcnn.data.source import refuse
 
 _SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
-_SUFFIXES = {
+SUFFIXES = {
     ".avif", ".bmp", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
     ".tif", ".tiff", ".webp",
 }  # fmt: skip
@@ -57,7 +57,7 @@ def list_images(root: Path) -> Listing:
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is no folder: `folder:DIR` names one with a folder of images for each class")
     folders, files = _entries(root)
-    if lost := [name for name in files if Path(name).suffix.lower() in _SUFFIXES]:
+    if lost := [name for name in files if Path(name).suffix.lower() in SUFFIXES]:
         refuse([(str(root / name), "an image beside the folders: move it into that of its class") for name in lost])
     if not folders:
         raise ValueError(f"{root} holds no folders: expected one folder of images for each class, or train and test")
