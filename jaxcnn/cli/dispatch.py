@@ -14,6 +14,7 @@ VERBS = {
     "train": "train a network and save it as a run; the same --out resumes it",
     "sweep": "train many networks as one program, by several values of any flag, and rank them",
     "runs": "list runs, sorted and filtered",
+    "compare": "put runs side by side: what they measured, and in what their configs differ",
     "verify": "check a run's folder and every checkpoint in it",
     "evaluate": "measure a run on its test set",
     "predict": "classify image files by a run, with Grad-CAM where asked",
