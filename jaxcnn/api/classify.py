@@ -116,7 +116,7 @@ def classifier(run: Run | str | Path, *, model: nn.Module | None = None) -> Clas
 
     @jax.jit
     def logits(x: jax.Array) -> jax.Array:
-        return apply(loaded.params, {}, x, training=False)[0]
+        return apply(loaded.params, {}, x, training=False, key=None)[0]
 
     found = jax.eval_shape(logits, jax.ShapeDtypeStruct((1, *shape), jnp.float32)).shape
     if found != (1, len(loaded.classes)):
