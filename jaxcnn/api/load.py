@@ -135,11 +135,12 @@ def evaluate(
 
 def _of_the_kind(run: Run, dataset: datasets.Dataset) -> datasets.Dataset:
     """Return other data, prepared as a run's own, if its network can be measured on them."""
-    facts = run.facts
+    facts, kinds = run.facts, ("no maps of things", "maps of things")
     for what, own, other in (
         ("classes", tuple(facts["classes"]), tuple(dataset.classes)),
         ("spatial axes", len(facts["input_shape"]) - 1, len(dataset.input_shape) - 1),
         ("channels", facts["input_shape"][-1], dataset.input_shape[-1]),
+        ("targets", kinds[run.config.loss.name in training.DENSE], kinds[dataset.things]),
     ):
         if own != other:
             raise ValueError(

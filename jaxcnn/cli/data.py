@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
@@ -111,26 +111,26 @@ def _show(arguments: Arguments, config: DataConfig) -> int:
             "scale": f"{preprocessing['scale']:.6g}",
             "mean": ", ".join(f"{value:.4f}" for value in preprocessing["mean"]),
             "std": ", ".join(f"{value:.4f}" for value in preprocessing["std"]),
-            **({} if facts["class_counts"] else _classes(facts["classes"])),
+            **({} if facts["class_counts"] else _uncounted(facts)),
             **({"sheet": f"{arguments.sheet}: {drawn}"} if drawn else {}),
         }
     )
     splits, counts = facts["counts"], facts["class_counts"]
-    names = facts["classes"] if counts else []
+    if not (names := facts["classes"] if counts else []):
+        return 0
     rows = [(name, *(counts[split][k] for split in splits)) for k, name in enumerate(names[:_ROWS])]
     if len(names) > _ROWS:
         rest = [sum(counts[split][_ROWS:]) for split in splits]
         rows.append((f"{len(names) - _ROWS:,} more classes (--json lists all)", *rest))
-    show_table(
-        ["Class" if rows else "", *splits], rows, footer=["total", *splits.values()], right=range(1, 1 + len(splits))
-    )
+    show_table(["Class", *splits], rows, footer=["total", *splits.values()], right=range(1, 1 + len(splits)))
     return 0
 
 
-def _classes(names: list[str]) -> dict[str, str]:
-    """Return the line that stands in for the table's, where an example has more than one class."""
+def _uncounted(facts: dict[str, Any]) -> dict[str, str]:
+    """Return the lines that stand in for the table, where an example has no class, or more than one."""
+    names, examples = facts["classes"], ", ".join(f"{count:,} {split}" for split, count in facts["counts"].items())
     more = f" and {len(names) - _NAMED:,} more (--json lists all)" if len(names) > _NAMED else ""
-    return {"classes": ", ".join(names[:_NAMED]) + more} if names else {}
+    return {"examples": examples, **({"classes": ", ".join(names[:_NAMED]) + more} if names else {})}
 
 
 def _policy(images: dict[str, str | int | None]) -> str:

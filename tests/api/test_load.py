@@ -74,6 +74,8 @@ def test_other_data_of_the_same_classes_are_prepared_as_the_runs_own(tmp_path: P
         api.evaluate(run, on="synthetic")
     with pytest.raises(ValueError, match=r"grey does not fit .*: its channels are 2, expected 1"):
         api.evaluate(run, on=data.from_arrays((large.repeat(2, -1), targets), name="grey"))
+    with pytest.raises(ValueError, match=r"its targets are 'maps of things', expected 'no maps of things'"):
+        api.evaluate(run, on="scenes:digits")
     flat = api.fit(
         "small_cnn", "digits", Config(model=ModelConfig("small_cnn", width=8), epochs=1), out=tmp_path / "flat"
     )
