@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """Trials in the table."""
+NAMED = 4
+"""Runs of the best trial, one a seed, that are named."""
 _HINT = ""
 _FIXED = ("mesh", "init", "fresh", "freeze", "lowering", "save_every", "keep_last", "keep_best", "chunk")
 """Fields that are no matter of trials; their values may hold commas and colons."""
@@ -243,8 +245,9 @@ def _show(found: "Sequence[Standing]", folder: Path, trials: "Sequence[Trial]") 
     if len(found) > SHOWN:
         console().print(f"and {len(found) - SHOWN} more: {folder / 'result.json'}")
     best = found[0]
-    runs = ", ".join(str(folder / name) for name in trials[best.trial].names(best.trial))
-    console().print(f"best on validation: {runs}")
+    names = list(trials[best.trial].names(best.trial))
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    console().print(f"best on validation: {', '.join(str(folder / name) for name in names[:NAMED])}{more}")
 
 
 def _measured(one: "Standing") -> Iterator[str]:
