@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
         emit_json(found._asdict())
         return 0
     of = found.measured.get("of", [])
-    rows = []
+    rows, together = [], "members" in found.measured
     for name, values in found.measured.items():
         if name == "of":
             continue
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
         if arguments.all or name in SHORT or name.startswith("test ") or name.endswith(", best"):
             if not arguments.all and name.startswith("train "):
                 continue
-            rows.append((name, *told))
+            rows.append((_called(name, together), *told))
     right = range(1, 1 + len(found.runs))
     show_table(["", *found.runs], rows, right=right)
     if found.configs:
@@ -53,6 +53,12 @@ def main(argv: Sequence[str]) -> int:
     else:
         print("their configs are the same")
     return 0
+
+
+def _called(name: str, together: bool) -> str:
+    """Return what a row is called; members of one program have but the time of all of them."""
+    whose = ", of all members" if together and name in ("seconds", "epoch_s") else ""
+    return {"epoch_s": "seconds an epoch"}.get(name, name) + whose
 
 
 def _told(name: str, value: Any) -> str:

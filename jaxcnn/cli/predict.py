@@ -32,7 +32,7 @@ class Arguments(Common):
     top: int = 3
     """Classes to name."""
     explain: Annotated[str | None, arg(metavar="DIR")] = None
-    """Draw there where the network looked, for the first class of each image, by Grad-CAM."""
+    """Folder to draw in, for the first class of each image, where the network looked, by Grad-CAM."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -73,6 +73,8 @@ def main(argv: Sequence[str]) -> int:
         for path, row, figure in zip(kept, rows, figures, strict=True):
             _tell(path, classify.classes, row, arguments.top, figure, json_lines=arguments.json)
         sys.stdout.flush()
+    if drawn and not arguments.json:
+        print(f"jaxcnn: {len(drawn)} figures in {arguments.explain}", file=sys.stderr)
     return 1 if bad else 0
 
 

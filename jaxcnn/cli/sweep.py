@@ -144,6 +144,8 @@ def main(argv: Sequence[str]) -> int:
         emit_json(document)
     else:
         _show(found, folder, trials)
+        if arguments.figure:
+            print(f"figure: {arguments.figure}")
     return 0
 
 
