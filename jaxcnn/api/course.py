@@ -1,8 +1,7 @@
 """The programs of a run and how they are fed: all that a config settles before the first step."""
 
-import functools
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -121,7 +120,7 @@ def lay_out(config: Config, dataset: datasets.Dataset, problem: Problem, augment
     return course
 
 
-@functools.lru_cache(maxsize=256)
+@lru_cache(maxsize=256)
 def _schedule(optim: OptimConfig, steps: int, epochs: int) -> Callable[[Any], Any]:
     """Return a learning rate by step; the members of one program that share it share what is compiled."""
     return jax.jit(training.make_schedule(optim, steps_per_epoch=steps, epochs=epochs))

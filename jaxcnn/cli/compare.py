@@ -41,9 +41,8 @@ def main(argv: Sequence[str]) -> int:
         told = [_told(name, value) for value in values]
         if name == "epochs":
             told = [f"{value}/{epochs}" for value, epochs in zip(values, of, strict=True)]
-        if arguments.all or name in SHORT or name.startswith("test ") or name.endswith(", best"):
-            if not arguments.all and name.startswith("train "):
-                continue
+        best = name.endswith(", best") and not name.startswith("train ")
+        if arguments.all or best or name in SHORT or name.startswith("test "):
             rows.append((_called(name, together), *told))
     right = range(1, 1 + len(found.runs))
     show_table(["", *found.runs], rows, right=right)

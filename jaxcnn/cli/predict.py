@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     classify = classifier(run)
     if arguments.explain is not None:
         Path(arguments.explain).mkdir(parents=True, exist_ok=True)
-    bad, drawn = 0, set[str]()
+    bad, size, drawn = 0, 0, set[str]()
     for paths in _batches(_listed(arguments.images)):
         images: list[np.ndarray] = []
         kept: list[str] = []
@@ -64,8 +64,8 @@ def main(argv: Sequence[str]) -> int:
                 _tell_bad(path, error, json_lines=arguments.json)
         if not images:
             continue
-        # The last batch is filled up, so that no second program is compiled; one image alone has a program of its own.
-        filled = [*images, *[images[-1]] * ((1 if len(paths) == 1 else TOGETHER) - len(images))]
+        size = size or len(paths)  # later batches are filled up to the first, so that no second program is compiled
+        filled = [*images, *[images[-1]] * (size - len(images))]
         rows = classify(filled)[: len(images)]
         figures: list[str | None] = [None] * len(images)
         if arguments.explain is not None:

@@ -132,7 +132,6 @@ class Members:
 
         self._train = jax.jit(train, donate_argnums=0)
         self._measure = jax.jit(measure)
-
         self._one = jax.jit(
             lambda state, values, examples, order, span: steps(values, state, examples, order, *span),
             donate_argnums=0,
