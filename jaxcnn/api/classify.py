@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxcnn import nn, training
-from jaxcnn.api.load import load
+from jaxcnn import nn
+from jaxcnn.api.load import evaluated
 from jaxcnn.data.images import read_image
 from jaxcnn.data.policy import ImagePolicy
 from jaxcnn.runs import Run
@@ -107,22 +107,15 @@ def classifier(run: Run | str | Path, *, model: nn.Module | None = None) -> Clas
     run = run if isinstance(run, Run) else Run.open(run)
     facts, config = run.facts, run.config
     shape = tuple(facts["input_shape"])
-    loaded = load(run, model=model)
+    classes = tuple(facts["classes"])
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise ValueError(f"{run.path} was not trained on images, but on inputs of {shape}")
-    apply = training.with_views(
-        lambda params, statistics, x, *, training, key=None: (loaded.fn(params, x), statistics), config.views
-    )
-
-    @jax.jit
-    def logits(x: jax.Array) -> jax.Array:
-        return apply(loaded.params, {}, x, training=False, key=None)[0]
-
+    logits = jax.jit(evaluated(run, model=model))
     found = jax.eval_shape(logits, jax.ShapeDtypeStruct((1, *shape), jnp.float32)).shape
-    if found != (1, len(loaded.classes)):
+    if found != (1, len(classes)):
         raise ValueError(
             f"{run.path} is no classifier of images: its network gives {found[1:]} numbers for one, and there are "
-            f"{len(loaded.classes)} classes"
+            f"{len(classes)} classes"
         )
     squash = jax.nn.sigmoid if config.loss.name == "multi_label" else jax.nn.softmax
     policy = ImagePolicy(**facts["images"]) if "images" in facts else ImagePolicy()
@@ -133,5 +126,5 @@ def classifier(run: Run | str | Path, *, model: nn.Module | None = None) -> Clas
     white = 255.0 if abs(white - 255) < 1e-3 else white  # 1/255 is no float
     return Classifier(
         jax.jit(lambda x: squash(logits(x).astype(jnp.float32))),
-        loaded.preprocessing, loaded.classes, policy, shape, white, logits,
+        run.preprocessing, classes, policy, shape, white, logits,
     )  # fmt: skip

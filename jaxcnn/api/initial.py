@@ -7,8 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxcnn import nn
+from jaxcnn import nn, training
 from jaxcnn.api.problem import make_module
+from jaxcnn.interop import read_weights
 from jaxcnn.runs import Run, is_run
 
 _MORE = 3  # names that a message tells, of many
@@ -93,24 +94,43 @@ def load_initial(
     return placed["params"], placed["statistics"]
 
 
-def _stored(source: Path) -> Mapping[str, Any]:
-    """Return the arrays of a run or a file by name."""
-    if source.is_file() and source.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.flax import load_file
+def arrays_of(run: Run) -> dict[str, Any]:
+    """Return the arrays of the network that a run chose, by their paths.
 
-        try:
-            return {name.replace(".", "/"): array for name, array in load_file(source).items()}
-        except (SafetensorError, OSError, ValueError) as error:
-            raise ValueError(f"`init` (={source}) is damaged, or no .safetensors file ({error})") from error
-    if not is_run(source):
-        raise ValueError(f"`init` (={source}) must be the folder of a run, or a .safetensors file")
-    run = Run.open(source)
+    Args:
+        run: The run, of a registered model.
+
+    Returns:
+        Parameters, then statistics, by paths such as `stage1/conv/kernel`.
+
+    Raises:
+        ValueError: It has no checkpoint, or its model is not ours.
+
+    Example:
+        >>> import tempfile
+        >>> from jaxcnn.api import fit
+        >>> from jaxcnn.config import Config
+        >>> list(arrays_of(fit("linear", "synthetic", Config(epochs=1), out=tempfile.mkdtemp())))
+        ['head/dense/bias', 'head/dense/kernel']
+    """
     facts = run.facts
-    _, params, statistics = nn.split(make_module(run.config, None, facts["input_shape"], len(facts["classes"])))
+    outputs = training.output_channels(run.config.loss, len(facts["classes"]))
+    _, params, statistics = nn.split(make_module(run.config, None, facts["input_shape"], outputs))
     params, statistics = run.restore_network(run.chosen_step(), params, statistics)
     both = jax.tree.leaves_with_path(params) + jax.tree.leaves_with_path(statistics)
     return {nn.path_of(keys): leaf for keys, leaf in both}
+
+
+def _stored(source: Path) -> Mapping[str, Any]:
+    """Return the arrays of a run or a file by name."""
+    if source.is_file() and source.suffix == ".safetensors":
+        try:
+            return read_weights(source).arrays
+        except ValueError as error:
+            raise ValueError(f"`init` (={source}): {error}") from error
+    if not is_run(source):
+        raise ValueError(f"`init` (={source}) must be the folder of a run, or a .safetensors file")
+    return arrays_of(Run.open(source))
 
 
 def _chosen(tree: Any) -> set[str]:

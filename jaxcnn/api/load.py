@@ -69,6 +69,35 @@ def load(run: Run | str | Path, *, model: nn.Module | None = None) -> Loaded:
     return Loaded(fn, params, run.preprocessing, tuple(facts["classes"]))
 
 
+def evaluated(run: Run | str | Path, *, model: nn.Module | None = None) -> Callable[[Any], Any]:
+    """Return what a run's evaluation computes from images: prepared, and averaged over the views that it asks for.
+
+    Args:
+        run: The run, or its folder.
+        model: As of `load`.
+
+    Returns:
+        A pure function from `(examples, *input_shape)`, prepared images, to the network's outputs, in float32.
+
+    Raises:
+        ValueError: See `load`.
+
+    Example:
+        >>> import tempfile, jax.numpy as jnp
+        >>> from jaxcnn.api import fit
+        >>> from jaxcnn.config import Config
+        >>> outputs = evaluated(fit("linear", "synthetic", Config(epochs=1), out=tempfile.mkdtemp()))
+        >>> outputs(jnp.zeros((5, 32, 32, 3))).shape
+        (5, 10)
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    loaded = load(run, model=model)
+    apply = training.with_views(
+        lambda params, statistics, x, *, training, key=None: (loaded.fn(params, x), statistics), run.config.views
+    )
+    return lambda x: apply(loaded.params, {}, x, training=False, key=None)[0]
+
+
 def evaluate(
     run: Run | str | Path,
     *,

@@ -18,6 +18,7 @@ VERBS = {
     "verify": "check a run's folder and every checkpoint in it",
     "evaluate": "measure a run on its test set",
     "predict": "classify image files by a run, with Grad-CAM where asked",
+    "export": "write a run's network as a program that JAX alone runs (StableHLO), or its weights (safetensors)",
     "summary": "list a network's layers: sizes, parameters, MACs, receptive fields, shift contracts",
     "audit": "prove or refute that a network keeps shifts of its input, and name the layer that loses them",
     "bench": "measure convolutions, pools and networks on this device, and compare",

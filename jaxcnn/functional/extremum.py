@@ -117,7 +117,7 @@ def _scatter(winner: Array, y: Array, *, place: win.Geometry, sizes: tuple[int, 
 def _taps(x: Array, place: win.Geometry) -> Iterator[Array]:
     """Yield, for every tap of the window in reading order, what all windows see there."""
     for start, end in _slices(place):
-        yield lax.slice(x, (0, *start, 0), (len(x), *end, x.shape[-1]), (1, *place.strides, 1))
+        yield lax.slice(x, (0, *start, 0), (x.shape[0], *end, x.shape[-1]), (1, *place.strides, 1))
 
 
 def _slices(place: win.Geometry) -> Iterator[tuple[list[int], list[int]]]:

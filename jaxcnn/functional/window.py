@@ -5,6 +5,7 @@ One axis of size N, a window of size F, stride S, dilation D and padding (low, h
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -257,7 +258,7 @@ def pad(x: Array, amounts: Sequence[tuple[int, int]], mode: str, *, value: Any =
     return jnp.pad(x, widths, mode=PAD_MODES[mode], **values)
 
 
-def merge_batch(x: Array, rank: int) -> tuple[Array, tuple[int, ...]]:
+def merge_batch(x: Array, rank: int) -> tuple[Array, tuple[Any, ...]]:
     """Merge all batch axes of a map into one.
 
     Args:
@@ -281,7 +282,7 @@ def merge_batch(x: Array, rank: int) -> tuple[Array, tuple[int, ...]]:
             f"spatial axes, got {x.ndim}"
         )
     batch = x.shape[: x.ndim - rank - 1]
-    return x.reshape(int(np.prod(batch)), *x.shape[len(batch) :]), batch
+    return x.reshape(math.prod(batch), *x.shape[len(batch) :]), batch
 
 
 def floating(**arrays: Any) -> tuple[Any, ...]:

@@ -148,5 +148,5 @@ def test_arrays_that_are_no_parameters_are_refused(source, tmp_path, spoil, mess
 def test_a_damaged_file_is_named(source, config, tmp_path):
     file = tmp_path / "network.safetensors"
     file.write_bytes(b"\x10\0\0\0\0\0\0\0nothing of this")
-    with pytest.raises(ValueError, match=r"network.safetensors\) is damaged, or no .safetensors file"):
+    with pytest.raises(ValueError, match=r"network.safetensors is damaged, or no .safetensors file"):
         api.initial.load_initial(file, {}, {})

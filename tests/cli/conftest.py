@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import tyro  # noqa: F401  # before doctests leave a `builtins._` that its import fails on
 
 from jaxcnn import lowering
 from jaxcnn.cli import main
