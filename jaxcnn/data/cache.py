@@ -6,6 +6,7 @@ look like and what they were made from.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -150,8 +151,10 @@ def _replace(new: Path, place: Path) -> None:
         place.rename(old)
     try:
         new.rename(place)
-    except OSError:
-        if not place.is_dir():  # else another process was faster: what it made is as good
+    except OSError as error:
+        # Another process was faster: what it made is as good. To look for its folder would be a race of its own: a
+        # third process may just be moving that out of the way, to put its own there.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
     finally:
         shutil.rmtree(old, ignore_errors=True)

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -196,3 +197,16 @@ def test_processes_that_prepare_one_set_at_once_all_get_it(cache: Path) -> None:
     assert [process.wait() for process in processes] == [0, 0, 0]
     assert [path.name for path in cache.iterdir()] == ["set"]
     assert module.read("set", [], digests=True) is not None
+
+
+def test_a_set_that_a_third_process_is_replacing_counts_as_there(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = Path.rename
+
+    def beaten(self: Path, target: Path) -> Path:
+        if target == cache / "set":  # another's folder stood there, and the third has moved it out of the way since
+            raise OSError(errno.ENOTEMPTY, "Directory not empty")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", beaten)
+    assert_whole(write())
+    assert list(cache.iterdir()) == []
