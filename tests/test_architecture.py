@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "training": {"functional", "nn", "data"},
     "runs": {"nn", "data", "training"},
     "explain": {"analysis", "equivariance"},  # which take a function's layers apart
-    "report": set(),
+    "report": {"analysis", "equivariance", "explain", "functional"},  # never of a run: it is given what it draws
     "presets": set(),
     "space": set(),
     "benchmark": {"analysis", "functional", "lowering", "nn", "runs", "training"},

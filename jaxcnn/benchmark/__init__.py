@@ -7,7 +7,7 @@ from jaxcnn.benchmark.feeding import feeding
 from jaxcnn.benchmark.growth import Growth, fit_growth, growth_of
 from jaxcnn.benchmark.networks import Training, inference
 from jaxcnn.benchmark.operations import convolutions, pools
-from jaxcnn.benchmark.page import interval_text, time_text, write_page
+from jaxcnn.benchmark.page import interval_text, table, time_text, write_page
 from jaxcnn.benchmark.peak import measure_peak
 from jaxcnn.benchmark.peer import PEERS, PeerError, find_python, peer_works, running
 from jaxcnn.benchmark.record import append, environment, make_record, read
@@ -75,6 +75,7 @@ __all__ = [
     "read_bounds",
     "run",
     "running",
+    "table",
     "time_text",
     "title",
     "without",

@@ -116,15 +116,33 @@ def _drawn(groups: Mapping[str, Sequence[Record]], folder: Path) -> Iterator[tup
 
 def _table(group: Sequence[Record]) -> list[str]:
     """Return a table of one command's measurements, with what is to be told of them."""
-    cells = [_row(record) for record in group]
-    titles = ("work", "time (quartiles)", "rate", "GFLOP/s", "of the roof", "compile", "others take, times this")
-    kept = [k for k in range(len(titles)) if any(row[k] for row in cells)]
-    lines = [_line([titles[k] for k in kept]), "|" + "---|" * len(kept)]
-    lines += [_line([row[k] for k in kept]) for row in cells]
+    titles, *cells = table(group)
+    lines = [_line(titles), "|" + "---|" * len(titles), *map(_line, cells)]
     if len(group) > 1 and all(record.get("growth") for record in group):
         lines += ["", growth_of(group).told(group[0]["growth"]) + "."]
     notes = [f"{title(record)}: {note}." for record in group for note in record["notes"]]
     return lines + [part for note in notes for part in ("", f"Note: {note}")]
+
+
+def table(records: Sequence[Record]) -> list[list[str]]:
+    """Return measurements as cells of text.
+
+    Args:
+        records: One or more, as `record.read` gives them.
+
+    Returns:
+        The titles, and a row for each record; a column that all leave empty is left out.
+
+    Example:
+        >>> record = {"work": {"name": "nap"}, "seconds": {"median": 1.0, "q1": 1.0, "q3": 1.0, "n": 5}, "stages": None,
+        ...     "roofline": None, "costs": {}, "rates": {}, "ratios": {}}
+        >>> table([record])
+        [['work', 'time (quartiles)'], ['nap', '1 s (1 s to 1 s, n = 5)']]
+    """
+    titles = ("work", "time (quartiles)", "rate", "GFLOP/s", "of the roof", "compile", "others take, times this")
+    cells = [list(titles), *map(_row, records)]
+    kept = [k for k in range(len(titles)) if any(row[k] for row in cells[1:])]
+    return [[row[k] for k in kept] for row in cells]
 
 
 def _row(record: Record) -> list[str]:

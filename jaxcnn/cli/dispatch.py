@@ -15,6 +15,7 @@ VERBS = {
     "sweep": "train many networks as one program, by several values of any flag, and rank them",
     "runs": "list runs, sorted and filtered",
     "compare": "put runs side by side: what they measured, and in what their configs differ",
+    "report": "write a page about runs: curves, layers, predictions, filters, what shifts do",
     "verify": "check a run's folder and every checkpoint in it",
     "evaluate": "measure a run on its test set",
     "predict": "classify image files by a run, with Grad-CAM where asked",
