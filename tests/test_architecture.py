@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "space": set(),
     "benchmark": {"analysis", "functional", "lowering", "nn", "runs", "training"},
     "interop": {"lowering"},  # which must be off in what is exported
-    "api": {"data", "equivariance", "functional", "interop", "models", "nn", "runs", "space", "training"},
+    "api": {"data", "equivariance", "explain", "functional", "interop", "models", "nn", "runs", "space", "training"},
     "cli": {
         "analysis", "api", "benchmark", "data", "equivariance", "explain", "functional", "interop", "lowering",
         "models", "nn", "presets", "report", "runs", "space", "training",

@@ -13,6 +13,7 @@ from jaxcnn import nn, training
 from jaxcnn.api.course import Course, lay_out
 from jaxcnn.api.diagnose import locate
 from jaxcnn.api.initial import load_initial
+from jaxcnn.api.pictures import pictures
 from jaxcnn.api.problem import Augment, Measure, measure, plain, pose, settled
 from jaxcnn.api.remarks import remarks
 from jaxcnn.config import Config, DataConfig
@@ -221,7 +222,8 @@ def fit_events(
         measured = measure(run, dataset, problem, "test", course.mesh)
         seconds = compile_s + sum(row["seconds"] for row in run.times()) + time.perf_counter() - began
         cost = {"epochs": len(run.metrics()), "parameters": parameters, "compile_s": compile_s, "seconds": seconds}
-        run.finish({**measured, **cost})
+        params, _ = run.restore_network(measured["step"], problem.params, problem.statistics)
+        run.finish({**measured, **cost}, pictures(params, dataset.test.inputs))
     yield Finished(run, {**measured, **cost})
 
 

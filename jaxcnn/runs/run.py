@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxcnn.config import Config
 from jaxcnn.data import Preprocessing
@@ -23,7 +24,7 @@ from jaxcnn.runs.lock import NAME as LOCK
 from jaxcnn.runs.lock import locked
 from jaxcnn.runs.processes import first, is_first
 from jaxcnn.runs.records import LARGE, append_line, json_bytes, read_object, read_rows, write_json
-from jaxcnn.runs.resume import Resumption, resume
+from jaxcnn.runs.resume import Resumption, flat, resume
 from jaxcnn.runs.steps import Mode
 from jaxcnn.runs.stored import mismatch, read_config, read_data_facts
 from jaxcnn.training import Progress, TrainState
@@ -143,9 +144,17 @@ class Run:
                     append_line(self.path / "timings.jsonl", {"epoch": row["epoch"], **times})
                 tensorboard.add(self.path, row)
 
-    def finish(self, result: dict[str, Any]) -> None:
-        """Write the result, with which the run has ended."""
+    def finish(self, result: dict[str, Any], pictures: dict[str, np.ndarray] | None = None) -> None:
+        """Write the result, with which the run has ended.
+
+        Args:
+            result: What was measured on the test set, and what it took.
+            pictures: Shown by TensorBoard: whole numbers up to 255, `(height, width, 1 or 3)`, by name.
+        """
+        told = flat(dataclasses.asdict(self.config))
         with telling_what_is_left(self.path):
+            if is_first():
+                tensorboard.end(self.path, told, result, pictures or {})
             first(lambda: write_json(self.path / "result.json", result))
 
     def resume(self, config: Config, facts: dict[str, Any]) -> Resumption:

@@ -16,6 +16,9 @@ from jaxcnn.runs.disk import append_bytes, write_bytes, writing
 FILE = Path("tensorboard") / "events.out.tfevents.0.jaxcnn"
 """In the run's folder. TensorBoard reads any name with `tfevents` in it; neither a time nor a host is in this one."""
 
+ENDED = Path("tensorboard") / "events.out.tfevents.1.jaxcnn"
+"""What is known when a run has ended: the test result, what it was told (TensorBoard's HParams), and pictures."""
+
 Point = tuple[str, int, float]
 """Tag, step, and the value in single precision, as TensorBoard has it."""
 
@@ -53,6 +56,30 @@ def rebuild(run: Path, rows: list[dict[str, Any]]) -> bool:
         path.parent.mkdir(exist_ok=True)
     write_bytes(path, _records(rows, begin=True))
     return True
+
+
+def end(run: Path, told: dict[str, Any], result: dict[str, Any], pictures: dict[str, np.ndarray]) -> None:
+    """Write what is known when a run has ended, in place of what was written before.
+
+    Args:
+        run: The run's folder.
+        told: What it was told, by dotted name.
+        result: The test result; its numbers become `test/NAME`.
+        pictures: By tag: whole numbers up to 255, `(height, width, 1 or 3)`.
+    """
+    from tensorboardX.summary import hparams, image
+
+    event, now, step = _event(), time.time(), result["step"] if _fits(result.get("step")) else 0
+    numbers = dict(_numbers({name: value for name, value in result.items() if name not in ("epoch", "step")}, "test/"))
+    plain = {name: value if isinstance(value, bool | int | float) else str(value) for name, value in told.items()}
+    values = [{"tag": tag, "simple_value": value} for tag, value in numbers.items()]
+    summaries = [*hparams(plain, numbers), {"value": values}]
+    summaries += [image(tag, picture, dataformats="HWC") for tag, picture in pictures.items()]
+    events = [event(wall_time=now, file_version="brain.Event:2")]
+    events += [event(wall_time=now, step=step, summary=summary) for summary in summaries]
+    with writing(run / ENDED):
+        (run / ENDED).parent.mkdir(exist_ok=True)
+    write_bytes(run / ENDED, b"".join(map(_framed, (event.SerializeToString() for event in events))))
 
 
 def points(rows: list[dict[str, Any]]) -> list[Point]:

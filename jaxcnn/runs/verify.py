@@ -114,6 +114,9 @@ def _measurements(run: Path) -> Iterator[Finding]:
     if problem is None and (run / tensorboard.FILE).exists():
         same = tensorboard.read(run / tensorboard.FILE) == tensorboard.points(read_rows(path))
         yield Finding(str(tensorboard.FILE), None if same else "it differs from metrics.jsonl, which it is made of")
+    if (run / tensorboard.ENDED).exists():
+        whole = tensorboard.read(run / tensorboard.ENDED) is not None
+        yield Finding(str(tensorboard.ENDED), None if whole else "it is damaged; nothing else is made of it")
 
 
 def _problem(path: Path, read: Callable[[Path], Any]) -> str | None:

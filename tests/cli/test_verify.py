@@ -24,10 +24,10 @@ def test_a_whole_run_is_told_file_by_file(command: Callable[..., tuple[int, str,
         [name, "whole"]
         for name in (
             "config.json", "data.json", "environment.json", "result.json", "timings.jsonl", "steps/2", "steps/4",
-            "metrics.jsonl", "tensorboard/events.out.tfevents.0.jaxcnn",
+            "metrics.jsonl", "tensorboard/events.out.tfevents.0.jaxcnn", "tensorboard/events.out.tfevents.1.jaxcnn",
         )
     ]  # fmt: skip
-    assert last == "all 9 whole"
+    assert last == "all 10 whole"
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,7 @@ def test_a_whole_run_is_told_file_by_file(command: Callable[..., tuple[int, str,
         ("steps/4/manifest.json", None, "it has no manifest.json"),
         ("steps/2/config.json", "{}\n", "config.json has 3 bytes, "),
         ("tensorboard/events.out.tfevents.0.jaxcnn", "x", "it differs from metrics.jsonl, which it is made of"),
+        ("tensorboard/events.out.tfevents.1.jaxcnn", "x", "it is damaged; nothing else is made of it"),
     ],
 )
 def test_damage_ends_with_1(command, run: Run, name: str, text: str | None, problem: str) -> None:
@@ -54,7 +55,7 @@ def test_damage_ends_with_1(command, run: Run, name: str, text: str | None, prob
     (line,) = [line for line in out.splitlines() if "damaged: " in line]
     assert line.split()[:2] == [about, "damaged:"]
     assert problem in line
-    assert out.splitlines()[-1] in ("1 of 9 damaged", "1 of 8 damaged")  # TensorBoard's is held against whole metrics
+    assert out.splitlines()[-1] in ("1 of 10 damaged", "1 of 9 damaged")  # TensorBoard's is held against whole metrics
     code, out, _ = command("verify", "run", "--json")
     document = json.loads(out)
     assert (code, document["run"], document["damaged"]) == (1, "run", 1)

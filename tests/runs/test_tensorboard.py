@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jaxcnn.runs import tensorboard
@@ -66,3 +67,44 @@ def test_numbers_that_it_cannot_hold_are_left_out(tmp_path: Path, value: float) 
     rows = [{"epoch": 1, "step": value, "loss": value, "large": 1e300}]
     tensorboard.rebuild(tmp_path, rows)
     assert tensorboard.read(tmp_path / tensorboard.FILE) == [("large", 1, float("inf"))]
+
+
+def test_the_end_of_a_run_is_read_by_others(tmp_path: Path) -> None:
+    """HParams, as TensorBoard's own protocol has them, the test result as scalars, and pictures as PNG."""
+    import io
+
+    from PIL import Image
+    from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
+
+    picture = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    told = {"optim.lr": 0.1, "seed": 3, "ema": None, "model.name": "linear", "whiten": True}
+    result = {"accuracy": 0.75, "step": 40, "epoch": 2, "split": "test", "loss": float("nan")}
+    tensorboard.end(tmp_path, told, result, {"filters/conv1": picture})
+    values = {value.tag: (step, value) for step, value in events(tmp_path / tensorboard.ENDED)}
+
+    def plugin(tag: str) -> HParamsPluginData:
+        return HParamsPluginData.FromString(values[tag][1].metadata.plugin_data.content)
+
+    start = plugin("_hparams_/session_start_info").session_start_info
+    assert {name: value.number_value for name, value in start.hparams.items() if value.HasField("number_value")} == {
+        "optim.lr": 0.1, "seed": 3.0,
+    }  # fmt: skip
+    assert start.hparams["model.name"].string_value == "linear"
+    assert start.hparams["whiten"].bool_value
+    metrics = plugin("_hparams_/experiment").experiment.metric_infos
+    assert [metric.name.tag for metric in metrics] == ["test/accuracy"]
+    assert (values["test/accuracy"][0], values["test/accuracy"][1].simple_value) == (40, 0.75)
+    shown = Image.open(io.BytesIO(values["filters/conv1"][1].image.encoded_image_string))
+    assert np.array_equal(np.asarray(shown), picture)
+
+
+def events(path: Path) -> list:
+    from tensorboardX.proto.event_pb2 import Event
+
+    content, found, at = path.read_bytes(), [], 0
+    while at < len(content):
+        length = int.from_bytes(content[at : at + 8], "little")
+        event = Event.FromString(content[at + 12 : at + 12 + length])
+        found += [(event.step, value) for value in event.summary.value]
+        at += 16 + length
+    return found
