@@ -14,7 +14,7 @@ from jaxcnn.api.course import Course, lay_out
 from jaxcnn.api.diagnose import locate
 from jaxcnn.api.initial import load_initial
 from jaxcnn.api.pictures import pictures
-from jaxcnn.api.problem import Augment, Measure, measure, plain, pose, settled
+from jaxcnn.api.problem import Augment, Measure, chosen, measure, plain, pose, settled
 from jaxcnn.api.remarks import remarks
 from jaxcnn.config import Config, DataConfig
 from jaxcnn.runs import Run, Saving, any_process, is_run, new_folder
@@ -219,11 +219,13 @@ def fit_events(
                 case Halted():
                     return
         began = time.perf_counter()
-        measured = measure(run, dataset, problem, "test", course.mesh)
+        network = chosen(run, problem, course.mesh)
+        measured = measure(run, dataset, problem, "test", network, course.mesh)
         seconds = compile_s + sum(row["seconds"] for row in run.times()) + time.perf_counter() - began
         cost = {"epochs": len(run.metrics()), "parameters": parameters, "compile_s": compile_s, "seconds": seconds}
-        params, _ = run.restore_network(measured["step"], problem.params, problem.statistics)
-        run.finish({**measured, **cost}, pictures(params, dataset.test.inputs))
+        # Of several processes none need have all of a parameter.
+        shown = {} if jax.process_count() > 1 else pictures(network[1], dataset.test.inputs)
+        run.finish({**measured, **cost}, shown)
     yield Finished(run, {**measured, **cost})
 
 

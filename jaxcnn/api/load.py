@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxcnn import data as datasets
 from jaxcnn import nn, training
-from jaxcnn.api.problem import Measure, make_module, measure, pose
+from jaxcnn.api.problem import Measure, chosen, make_module, measure, pose
 from jaxcnn.config import DataConfig, unknown
 from jaxcnn.runs import Run
 
@@ -159,7 +159,7 @@ def evaluate(
             f"{dataset.name} does not fit {run.path}: its inputs are {dataset.input_shape}, and a network that was "
             f"trained on {own_shape} takes no others: {error}"
         ) from error
-    return measure(run, dataset, problem, split)
+    return measure(run, dataset, problem, split, chosen(run, problem))
 
 
 def _of_the_kind(run: Run, dataset: datasets.Dataset) -> datasets.Dataset:

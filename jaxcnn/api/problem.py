@@ -196,13 +196,23 @@ def make_evaluate(
     )  # fmt: skip
 
 
-def measure(
-    run: Run, dataset: datasets.Dataset, problem: Problem, split: str, mesh: Mesh | None = None
-) -> dict[str, Any]:
-    """Evaluate the checkpoint that a run chose, as it is on disk, on any devices."""
+def chosen(run: Run, problem: Problem, mesh: Mesh | None = None) -> tuple[int, Any, Any]:
+    """Return the step, the parameters and the statistics of the checkpoint that a run chose, as it is on disk."""
     step = run.chosen_step()
     target = training.place(mesh, (problem.params, problem.statistics), "state")
-    params, statistics = run.restore_network(step, *target)
+    return step, *run.restore_network(step, *target)
+
+
+def measure(
+    run: Run,
+    dataset: datasets.Dataset,
+    problem: Problem,
+    split: str,
+    network: tuple[int, Any, Any],
+    mesh: Mesh | None = None,
+) -> dict[str, Any]:
+    """Evaluate what a run has `chosen`, on any devices."""
+    step, params, statistics = network
     evaluate = make_evaluate(run.config, dataset, problem, problem.metrics | problem.details, mesh)
     data = training.place(mesh, tuple(dataset.splits[split]), "data")
     measured = plain(jax.device_get(evaluate(params, statistics, data)))

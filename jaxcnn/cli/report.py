@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,12 +15,13 @@ from jaxcnn.cli.arguments import Common, parse
 from jaxcnn.cli.output import console, emit_json, quiet
 
 if TYPE_CHECKING:
-    from jaxcnn.api import Classifier
+    from jaxcnn.api import Classifier, Loaded
     from jaxcnn.report import Convolution, Shown, Tab
     from jaxcnn.runs import Run
 
 TEST_IMAGES = 10_000
 """Images of the test set that are looked at, at most."""
+TOGETHER = 256
 FIELD_IMAGES = 8
 """Images that the effective receptive field is measured on."""
 
@@ -86,7 +88,7 @@ Step = tuple[str, Callable[[], "Tab"]]
 
 def _of_images(run: "Run", number: int, left_out: list[str]) -> Iterator[Step]:
     """Give what there is to show of images, if the run's network classifies them and its data are here."""
-    from jaxcnn import api, data
+    from jaxcnn import api, data, equivariance
 
     try:
         classify = api.classifier(run)
@@ -100,58 +102,55 @@ def _of_images(run: "Run", number: int, left_out: list[str]) -> Iterator[Step]:
     count = len(dataset.test.targets)
     if not 0 <= number < count:
         raise ValueError(f"--image (={number}) must be from 0 to {count - 1}, the images of the test set")
-    test = _shown(classify, dataset.test.inputs[:TEST_IMAGES], dataset.test.targets[:TEST_IMAGES])
-    one = _shown(classify, dataset.test.inputs[number : number + 1], dataset.test.targets[number : number + 1])
     from jaxcnn import report
 
-    name, first = (
-        f"image {number} of the test set of {dataset.name}",
-        report.first_convolution(_plain(run), one.prepared),
-    )
-    yield "predictions", lambda: _predictions(classify, test)
-    yield "architecture", lambda: _architecture(run, one, test)
-    yield "layers of an image", lambda: report.layers(classify.logits, one, classify.classes)
+    def shown(numbers: Any) -> "Shown":
+        """Read some images alone: prepared, a set may be larger than the memory."""
+        stored = np.asarray(dataset.test.inputs[numbers])
+        pictures = np.clip(np.asarray(stored, np.float32) / classify.white, 0, 1)
+        prepared = np.asarray(classify.preprocessing(stored), np.float32)
+        return report.Shown(prepared, pictures, np.asarray(dataset.test.targets[numbers]))
+
+    one, name = shown(slice(number, number + 1)), f"image {number} of the test set of {dataset.name}"
+    loaded = api.load(run)  # for one view, of which summaries and audits speak
+    network = partial(loaded.fn, loaded.params)
+    first = report.first_convolution(network, one.prepared)
+    labels = run.config.loss.name == "multi_label"
+    if labels:
+        left_out.append("confusions and the layers of an image: its images may have several labels")
+    else:
+        yield "predictions", lambda: _predictions(classify, shown, dataset.test.targets)
+    fields = np.concatenate([one.prepared, shown(slice(FIELD_IMAGES - 1)).prepared])
+    yield "architecture", lambda: _architecture(loaded, one, fields)
+    if not labels:
+        yield "layers of an image", lambda: report.layers(classify.logits, one, classify.classes)
     yield "filters", lambda: _filters(first, one)
     yield "convolution", lambda: report.stepper(first)
-    yield "shifts", lambda: report.shifted(_plain(run), one.prepared, one.pictures[0])
-    yield "audit", lambda: _audit(run, one, name)
+    yield "shifts", lambda: report.shifted(network, one.prepared, one.pictures[0])
+    yield "audit", lambda: report.audited(equivariance.audit(network, one.prepared[0]), name)
 
 
-def _shown(classify: "Classifier", stored: np.ndarray, targets: np.ndarray) -> "Shown":
-    from jaxcnn.report import Shown
-
-    pictures = np.clip(np.asarray(stored, np.float32) / classify.white, 0, 1)
-    return Shown(np.asarray(classify.preprocessing(stored), np.float32), pictures, np.asarray(targets))
-
-
-def _predictions(classify: "Classifier", test: "Shown") -> "Tab":
+def _predictions(classify: "Classifier", shown: "Callable[[Any], Shown]", targets: Any) -> "Tab":
     import jax.numpy as jnp
 
     from jaxcnn import report
 
-    size, rows, prepared = 256, [], test.prepared
-    for start in range(0, len(prepared), size):
-        part = prepared[start : start + size]
-        filled = np.pad(part, [(0, min(size, len(prepared)) - len(part)), *[(0, 0)] * (part.ndim - 1)])
+    count, rows = min(len(targets), TEST_IMAGES), []
+    size = min(TOGETHER, count)
+    for start in range(0, count, size):
+        part = shown(slice(start, min(start + size, count))).prepared
+        filled = np.pad(part, [(0, size - len(part)), *[(0, 0)] * (part.ndim - 1)])  # so that one program serves all
         rows.append(np.asarray(classify.logits(jnp.asarray(filled)))[: len(part)])
-    return report.predictions(classify.logits, test, np.concatenate(rows), classify.classes, "test set")
+    split = "test set" if count == len(targets) else f"first {count:,} of the test set"
+    outputs = np.concatenate(rows)
+    return report.predictions(classify.logits, outputs, targets[:count], shown, classify.classes, split)
 
 
-def _plain(run: "Run") -> Callable[[Any], Any]:
-    """Return a run's network for one view: what summaries and audits speak of."""
-    from jaxcnn import api
+def _architecture(loaded: "Loaded", one: "Shown", fields: np.ndarray) -> "Tab":
+    from jaxcnn import analysis, report
 
-    loaded = api.load(run)
-    return lambda x: loaded.fn(loaded.params, x)
-
-
-def _architecture(run: "Run", one: "Shown", test: "Shown") -> "Tab":
-    from jaxcnn import analysis, api, report
-
-    loaded = api.load(run)
     summary = analysis.summarize(loaded.fn, loaded.params, one.prepared[0], spatial_axes=(-3, -2))
-    x = np.concatenate([one.prepared, test.prepared[: FIELD_IMAGES - 1]])
-    return report.architecture(loaded.fn, loaded.params, summary, x, one.pictures[0])
+    return report.architecture(loaded.fn, loaded.params, summary, fields, one.pictures[0])
 
 
 def _filters(first: "Convolution | None", one: "Shown") -> "Tab":
@@ -159,12 +158,6 @@ def _filters(first: "Convolution | None", one: "Shown") -> "Tab":
 
     kernel, name = (None, "") if first is None else (first.kernel, first.name)
     return report.filters(kernel, name, one.pictures[0])
-
-
-def _audit(run: "Run", one: "Shown", what: str) -> "Tab":
-    from jaxcnn import equivariance, report
-
-    return report.audited(equivariance.audit(_plain(run), one.prepared[0]), what)
 
 
 def _curves(runs: "Sequence[Run]") -> "Tab":

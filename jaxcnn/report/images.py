@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from markupsafe import Markup
 
 from jaxcnn import explain
 from jaxcnn.functional import FILTERS, apply_filter
@@ -55,13 +54,21 @@ class Guess(NamedTuple):
     probability: float
 
 
-def predictions(logits: Logits, shown: Shown, outputs: np.ndarray, classes: Sequence[str], split: str) -> Tab:
+def predictions(
+    logits: Logits,
+    outputs: np.ndarray,
+    targets: np.ndarray,
+    shown: Callable[[np.ndarray], Shown],
+    classes: Sequence[str],
+    split: str,
+) -> Tab:
     """Draw which classes are confused, and the mistakes that the network was surest of, with Grad-CAM.
 
     Args:
         logits: The network, `(images, ...)` to `(images, classes)`.
-        shown: Images.
-        outputs: Its logits for all of them.
+        outputs: Its logits for all images.
+        targets: Their classes.
+        shown: Gives images by their numbers; asked for the mistakes that are drawn alone.
         classes: Names.
         split: What the images are of.
 
@@ -70,8 +77,8 @@ def predictions(logits: Logits, shown: Shown, outputs: np.ndarray, classes: Sequ
 
     Example:
         >>> x = np.eye(4, dtype=np.float32).reshape(1, 4, 4, 1)
-        >>> tab = predictions(lambda x: x.sum((1,)).reshape(-1, 4)[:, :2], Shown(x, x, np.array([1])),
-        ...     np.array([[2.0, 0.0]]), ("cat", "dog"), "test set")
+        >>> tab = predictions(lambda x: x.sum((1,)).reshape(-1, 4)[:, :2], np.array([[2.0, 0.0]]), np.array([1]),
+        ...     lambda numbers: Shown(x, x, np.array([1])), ("cat", "dog"), "test set")
         >>> "taken for cat" in tab.content
         True
     """
@@ -80,19 +87,20 @@ def predictions(logits: Logits, shown: Shown, outputs: np.ndarray, classes: Sequ
     shares = exp / exp.sum(-1, keepdims=True)
     said = outputs.argmax(-1)
     matrix = np.zeros((len(classes), len(classes)), int)
-    np.add.at(matrix, (shown.targets, said), 1)
-    wrong = np.flatnonzero(said != shown.targets)
+    np.add.at(matrix, (targets, said), 1)
+    wrong = np.flatnonzero(said != targets)
     surest = wrong[np.argsort(-shares[wrong, said[wrong]], kind="stable")][:MISTAKES]
     guesses = []
     if len(surest):
-        heats = _heats(logits, shown.prepared[surest], said[surest])
-        for number, warm in zip(surest, heats, strict=True):
-            is_, taken = classes[int(shown.targets[number])], classes[int(said[number])]
+        mistakes = shown(surest)
+        heats = _heats(logits, mistakes.prepared, said[surest])
+        for number, image, warm in zip(surest, mistakes.pictures, heats, strict=True):
+            is_, taken = classes[int(targets[number])], classes[int(said[number])]
             guesses.append(
                 Guess(
-                    picture(shown.pictures[number], f"image {number} of the {split}: {is_}, taken for {taken}"),
+                    picture(image, f"image {number} of the {split}: {is_}, taken for {taken}"),
                     None if warm is None
-                    else heat(shown.pictures[number], warm, f"Grad-CAM: where image {number} looks like {taken}"),
+                    else heat(image, warm, f"Grad-CAM: where image {number} looks like {taken}"),
                     is_, taken, float(shares[number, said[number]]),
                 )
             )  # fmt: skip
@@ -106,10 +114,10 @@ def predictions(logits: Logits, shown: Shown, outputs: np.ndarray, classes: Sequ
 
 def _heats(logits: Logits, prepared: np.ndarray | jax.Array, said: np.ndarray) -> Sequence[np.ndarray | None]:
     x = jax.numpy.asarray(prepared)
-    try:
-        return list(np.asarray(explain.grad_cam(logits, x, target=said)))
-    except ValueError:  # no layer has positions: a linear network, an MLP
+    shapes = explain.layers(logits, x).values()
+    if not any(len(shape) == x.ndim and shape[1] * shape[2] > 1 for shape in shapes):  # a linear network, an MLP
         return [None] * len(said)
+    return list(np.asarray(explain.grad_cam(logits, x, target=said)))
 
 
 def layers(logits: Logits, shown: Shown, classes: Sequence[str]) -> Tab:
@@ -188,4 +196,4 @@ def filters(kernel: np.ndarray | None, name: str, image: np.ndarray) -> Tab:
         numbers = [[f"{weight:.3g}" for weight in row] for row in weights]
         classic.append((called, numbers, picture(found, f"the image after {called}")))
     content = fragment("filters.html", drawn=drawn, classic=classic, image=picture(image, "the image"))
-    return Tab("filters", "Filters", Markup(content))
+    return Tab("filters", "Filters", content)

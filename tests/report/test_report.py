@@ -13,7 +13,7 @@ import pytest
 
 from jaxcnn import api, data
 from jaxcnn.cli import main
-from jaxcnn.report import Shown, Tab, page, predictions
+from jaxcnn.report import Shown, page, predictions
 from jaxcnn.report.stepper import Convolution, stepper
 from jaxcnn.runs import Run
 
@@ -234,12 +234,12 @@ def test_no_part_is_wider_than_a_phone(run: Path, opened: Opened, scheme: str) -
 
 def test_names_of_classes_are_text(tmp_path: Path, opened: Opened) -> None:
     x = np.random.default_rng(0).uniform(size=(4, 4, 4, 1)).astype(np.float32)
-    outputs = np.array([[2.0, 0.0]] * 4)
+    outputs, targets = np.array([[2.0, 0.0]] * 4), np.array([0, 1, 1, 0])
     tab = predictions(
-        lambda x: jnp.tanh(x).sum((1,)).reshape(-1, 4)[:, :2], Shown(x, x, np.array([0, 1, 1, 0])), outputs,
-        (HOSTILE, "dog"), HOSTILE,
+        lambda x: jnp.tanh(x).sum((1,)).reshape(-1, 4)[:, :2], outputs, targets,
+        lambda numbers: Shown(x[numbers], x[numbers], targets[numbers]), (HOSTILE, "dog"), HOSTILE,
     )  # fmt: skip
-    (tmp_path / "page.html").write_text(page("one", [Tab(tab.id, tab.title, tab.content)]), "utf-8")
+    (tmp_path / "page.html").write_text(page("one", [tab]), "utf-8")
     shown = opened(tmp_path / "page.html")
     assert shown.locator(".confusion tbody th").first.inner_text() == HOSTILE
     assert shown.locator("script").count() == 1
@@ -272,6 +272,30 @@ def test_what_has_no_classes_has_curves_and_config(tmp_path: Path, capsys: Any) 
     told = json.loads(capsys.readouterr().out)
     assert told["tabs"] == ["curves", "config"]
     assert len(told["left_out"]) == 1
+
+
+def test_what_has_several_labels_has_no_confusions(tmp_path: Path, capsys: Any) -> None:
+    rng = np.random.default_rng(0)
+    file = tmp_path / "set.npz"
+    arrays = {f"x_{part}": rng.integers(0, 256, (40, 8, 8, 1), np.uint8) for part in ("train", "test")}
+    np.savez(file, **arrays, **{f"y_{part}": rng.integers(0, 2, (40, 3)) for part in ("train", "test")})
+    out = tmp_path / "run"
+    flags = ("--data.name", f"npz:{file}", "--model.name", "small_cnn", "--loss.name", "multi_label", "--epochs", "1")
+    assert main(["train", *flags, "--batch", "8", "--out", str(out)]) == 0
+    capsys.readouterr()
+    assert main(["report", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["tabs"] == [tab for tab in TABS if tab not in ("predictions", "layers")]
+    assert "several labels" in told["left_out"][0]
+
+
+def test_a_network_without_maps_has_no_heat(tmp_path: Path, opened: Opened) -> None:
+    out = tmp_path / "run"
+    assert main(["train", "--data.name", "digits", "--model.name", "linear", "--epochs", "1", "--out", str(out)]) == 0
+    assert main(["report", str(out)]) == 0
+    shown = opened(out / "report.html")
+    assert "no Grad-CAM" in choose(shown, "predictions").inner_text()
+    assert "no convolution" in choose(shown, "stepper").inner_text()
 
 
 @pytest.mark.parametrize(
